@@ -1,0 +1,137 @@
+"""Adaptive computation time: the carry between steps, halting, and the model that runs one step.
+
+A row of the batch is a *slot*. A slot works on one example for up to `halt_max_steps` optimizer
+steps; when it has halted it takes a new example. What it remembers in between is the carry.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from hrm_scale.models.config import ModelConfig
+
+
+@dataclass(frozen=True)
+class Carry:
+    """State of B slots between two ACT steps.
+
+    `z`: one latent state [B, T, D] a level, in the forward dtype. `steps` int32 [B]: ACT steps done
+    on the present example. `halted` bool [B]: the slot is free. `data`: what the slots work on:
+    `inputs`, `labels` int32 [B, S], `puzzle_identifiers` int32 [B].
+    """
+
+    z: tuple[Tensor, ...]
+    steps: Tensor
+    halted: Tensor
+    data: dict[str, Tensor]
+
+
+class Draws(NamedTuple):
+    """Random numbers of one training step: `rand` float32 [B] uniform in [0, 1), `randint` int32
+    [B] uniform in 2..halt_max_steps. They are arguments so that a step is a pure function."""
+
+    rand: Tensor
+    randint: Tensor
+
+
+class Outputs(NamedTuple):
+    """What one ACT step says: `logits` [B, S, V]; the rest fp32 [B].
+
+    `target_q_continue` exists in training with ACT only.
+    """
+
+    logits: Tensor
+    q_halt_logits: Tensor
+    q_continue_logits: Tensor
+    target_q_continue: Tensor | None
+
+
+class Core(Protocol):
+    """The network under the ACT wrapper: one reasoning step on latent states."""
+
+    def initial(self) -> tuple[Tensor, ...]: ...
+    def cast(self) -> NamedTuple: ...
+    def embed(self, w: NamedTuple, inputs: Tensor, puzzle_vectors: Tensor | None) -> Tensor: ...
+    def reason(
+        self, w: NamedTuple, z: tuple[Tensor, ...], embedding: Tensor
+    ) -> tuple[Tensor, ...]: ...
+    def read(self, w: NamedTuple, z: tuple[Tensor, ...]) -> Tensor: ...
+    def judge(self, w: NamedTuple, z: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]: ...
+
+
+def refill(carry: Carry, batch: dict[str, Tensor]) -> Carry:
+    """Give every free slot its row of `batch`; other slots keep their data. `halted` stays as the
+    mark of slots whose latent state the next step resets."""
+    free = carry.halted
+    data = {
+        name: torch.where(free.view(-1, *[1] * (old.ndim - 1)), batch[name], old)
+        for name, old in carry.data.items()
+    }
+    return replace(carry, steps=torch.where(free, 0, carry.steps), data=data)
+
+
+class ActModel(nn.Module):
+    """One ACT step of a recursive reasoning model, in training or evaluation."""
+
+    def __init__(self, config: ModelConfig, inner: nn.Module) -> None:
+        super().__init__()
+        self.config = config
+        self.inner = inner
+
+    def initial_carry(self, batch: dict[str, Tensor]) -> Carry:
+        """A carry of free slots, as many as `batch` has rows, on the batch's device."""
+        rows, device = batch["inputs"].shape[0], batch["inputs"].device
+        shape = (rows, self.config.total_len, self.config.hidden_size)
+        levels = len(self.inner.initial())
+        return Carry(
+            z=tuple(
+                torch.zeros(shape, dtype=self.config.forward_dtype, device=device)
+                for _ in range(levels)
+            ),
+            steps=torch.zeros(rows, dtype=torch.int32, device=device),
+            halted=torch.ones(rows, dtype=torch.bool, device=device),
+            data={name: torch.zeros_like(value) for name, value in batch.items()},
+        )
+
+    def forward(
+        self, carry: Carry, puzzle_vectors: Tensor | None, draws: Draws | None = None
+    ) -> tuple[Carry, Outputs]:
+        """Run one ACT step on a refilled carry.
+
+        `puzzle_vectors` [B, E] are the embeddings of the slots' puzzles (None when E is 0).
+        `draws` is needed in training with ACT. Returns the detached new carry and the outputs.
+        """
+        config, core = self.config, self.inner
+        w = core.cast()
+        reset = carry.halted.view(-1, 1, 1)
+        z = tuple(
+            torch.where(reset, start, state)
+            for start, state in zip(core.initial(), carry.z, strict=True)
+        )
+        embedding = core.embed(w, carry.data["inputs"], puzzle_vectors)
+        z = core.reason(w, z, embedding)
+        logits = core.read(w, z)
+        q_halt, q_continue = core.judge(w, z)
+        z = tuple(state.detach() for state in z)
+
+        with torch.no_grad():
+            steps = carry.steps + 1
+            last = steps >= config.halt_max_steps
+            halted, target = last, None
+            if self.training and config.halt_max_steps > 1 and config.act_enabled:
+                if draws is None:
+                    raise ValueError("training with ACT needs the exploration draws of the step")
+                halted = last | (q_halt > q_continue)
+                explore = draws.rand < config.halt_exploration_prob
+                halted = halted & (steps >= torch.where(explore, draws.randint, 0))
+                # Bootstrap target of Q-learning: the value of one more step from the new state.
+                ahead = core.reason(w, z, embedding)
+                next_halt, next_continue = core.judge(w, ahead)
+                best = torch.where(last, next_halt, torch.maximum(next_halt, next_continue))
+                target = torch.sigmoid(best)
+        new_carry = Carry(z=z, steps=steps, halted=halted, data=carry.data)
+        return new_carry, Outputs(logits, q_halt, q_continue, target)

@@ -1,0 +1,156 @@
+"""Building blocks: RMS norm, rotary positions, SwiGLU and the post-norm transformer block.
+
+Parameters are fp32 and live in small modules whose names are those of published checkpoints. The
+arithmetic lives in functions that take weights already cast to the forward dtype, because a
+recursive model uses every weight many times in a step and should cast it once (`Level.cast`).
+
+Shape letters: B rows, T positions, D width, H heads, K head width, I inner width of SwiGLU.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hrm_scale.models.attention import attend
+from hrm_scale.models.config import ModelConfig
+
+
+def truncated_normal_(tensor: Tensor, std: float) -> Tensor:
+    """Fill with a normal cut at two of its own standard deviations, having deviation `std` after.
+
+    Cutting shrinks the deviation, by sqrt(1 - 2 * 2 * phi(2) / (2 * Phi(2) - 1)); the parent
+    distribution is widened by the same factor. A `std` of 0 gives zeros.
+    """
+    with torch.no_grad():
+        if std == 0:
+            return tensor.zero_()
+        density = math.exp(-2.0) / math.sqrt(2 * math.pi)
+        kept = math.erf(math.sqrt(2.0))
+        parent = std / math.sqrt(1 - 4 * density / kept)
+        return nn.init.trunc_normal_(tensor, std=parent, a=-2 * parent, b=2 * parent)
+
+
+def rms_norm(x: Tensor, eps: float) -> Tensor:
+    """x / sqrt(mean(x^2) + eps) over the last axis, in fp32, returned in the dtype of `x`."""
+    x32 = x.float()
+    return (x32 * torch.rsqrt(x32.square().mean(-1, keepdim=True) + eps)).to(x.dtype)
+
+
+class Rotary(NamedTuple):
+    """cos and sin of the rotary angles, fp32 [T, K] each (RoPE, arXiv 2104.09864)."""
+
+    cos: Tensor
+    sin: Tensor
+
+    @staticmethod
+    def table(length: int, head_dim: int, theta: float, device: torch.device | None) -> Rotary:
+        half = torch.arange(0, head_dim, 2, dtype=torch.float32, device=device)
+        angles = torch.outer(
+            torch.arange(length, dtype=torch.float32, device=device), theta ** (-half / head_dim)
+        )
+        both = torch.cat((angles, angles), dim=-1)
+        return Rotary(both.cos(), both.sin())
+
+
+def rotate(x: Tensor, rotary: Rotary) -> Tensor:
+    """Rotate-half RoPE on x [B, T, H, K], in fp32, returned in the dtype of `x`."""
+    first, second = x.chunk(2, dim=-1)
+    turned = torch.cat((-second, first), dim=-1)
+    cos, sin = rotary.cos.unsqueeze(-2), rotary.sin.unsqueeze(-2)
+    return (x * cos + turned * sin).to(x.dtype)
+
+
+class BlockSpec(NamedTuple):
+    """The constants of a block."""
+
+    num_heads: int
+    head_dim: int
+    eps: float
+    attention: str
+
+
+class BlockWeights(NamedTuple):
+    """One block's weights in the forward dtype."""
+
+    qkv: Tensor  # [3*H*K, D]: all heads of q, then k, then v
+    out: Tensor  # [D, H*K]
+    gate_up: Tensor  # [2*I, D]: gate first
+    down: Tensor  # [D, I]
+
+
+def block(x: Tensor, w: BlockWeights, rotary: Rotary | None, spec: BlockSpec) -> Tensor:
+    """Post-norm block on x [B, T, D]: attention, then SwiGLU, each as x = rms(x + f(x))."""
+    rows, length, _ = x.shape
+    qkv = F.linear(x, w.qkv).view(rows, length, 3 * spec.num_heads, spec.head_dim)
+    q, k, v = qkv.split(spec.num_heads, dim=2)
+    if rotary is not None:
+        q, k = rotate(q, rotary), rotate(k, rotary)
+    mixed = attend(q, k, v, spec.attention).reshape(rows, length, -1)
+    x = rms_norm(x + F.linear(mixed, w.out), spec.eps)
+    gate, up = F.linear(x, w.gate_up).chunk(2, dim=-1)
+    return rms_norm(x + F.linear(F.silu(gate) * up, w.down), spec.eps)
+
+
+class Linear(nn.Module):
+    """Holds a bias-free weight [out, in], initialised with deviation 1/sqrt(in)."""
+
+    def __init__(self, in_features: int, out_features: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(
+            truncated_normal_(torch.empty(out_features, in_features), 1 / math.sqrt(in_features))
+        )
+
+
+class Embedding(nn.Module):
+    """Holds a table [entries, width], initialised with deviation `std`."""
+
+    def __init__(self, entries: int, width: int, std: float) -> None:
+        super().__init__()
+        self.embedding_weight = nn.Parameter(truncated_normal_(torch.empty(entries, width), std))
+
+
+class SelfAttention(nn.Module):
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        inner = config.num_heads * config.head_dim
+        self.qkv_proj = Linear(config.hidden_size, 3 * inner)
+        self.o_proj = Linear(inner, config.hidden_size)
+
+
+class SwiGLU(nn.Module):
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.gate_up_proj = Linear(config.hidden_size, 2 * config.mlp_size)
+        self.down_proj = Linear(config.mlp_size, config.hidden_size)
+
+
+class Block(nn.Module):
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.self_attn = SelfAttention(config)
+        self.mlp = SwiGLU(config)
+
+
+class Level(nn.Module):
+    """A stack of blocks: one recurrent network of the hierarchy."""
+
+    def __init__(self, config: ModelConfig, depth: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(Block(config) for _ in range(depth))
+
+    def cast(self, dtype: torch.dtype) -> list[BlockWeights]:
+        """The weights of all blocks in `dtype`, connected to the fp32 parameters by autograd."""
+        return [
+            BlockWeights(
+                layer.self_attn.qkv_proj.weight.to(dtype),
+                layer.self_attn.o_proj.weight.to(dtype),
+                layer.mlp.gate_up_proj.weight.to(dtype),
+                layer.mlp.down_proj.weight.to(dtype),
+            )
+            for layer in self.layers
+        ]

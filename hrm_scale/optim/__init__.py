@@ -1,0 +1,1 @@
+"""Optimizers, the puzzle table and the learning-rate schedule."""
