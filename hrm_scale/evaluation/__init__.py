@@ -1,0 +1,1 @@
+"""Honest evaluation: exact accuracy first, always beside trivial baselines."""

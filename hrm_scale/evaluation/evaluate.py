@@ -1,0 +1,58 @@
+"""Evaluating a model on a split: exact accuracy beside the baselines of the same rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+
+from hrm_scale.data import Dataset
+from hrm_scale.evaluation.rollout import rollout
+from hrm_scale.evaluation.tally import Tally
+from hrm_scale.models import ActModel
+from hrm_scale.optim.puzzle_table import PuzzleTable
+from hrm_scale.transfer import to_tensors
+
+
+@contextmanager
+def eval_mode(model: ActModel) -> Iterator[None]:
+    """Eval mode inside, the mode before afterwards."""
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)
+
+
+def evaluate(
+    model: ActModel,
+    table: PuzzleTable | None,
+    dataset: Dataset,
+    *,
+    split: str = "test",
+    batch_size: int,
+    limit: int | None,
+    seed: int,
+    loss_type: str,
+    device: torch.device,
+    progress: Callable[[int], bool] | None = None,
+) -> dict[str, float] | None:
+    """Means over the split, or over a seeded subset of `limit` rows of it, by metric name.
+
+    Every row runs all `halt_max_steps`. The training carry, random generators and the loader are
+    not touched. `progress` is called after each batch with the rows done, and ends the evaluation
+    by returning True; the result is None then.
+    """
+    tally = Tally(model.config.vocab_size, dataset.meta.pad_id, loss_type)
+    done = 0
+    with eval_mode(model):
+        for part in dataset.eval_batches(split, batch_size, limit=limit, seed=seed):
+            batch = to_tensors(part.batch, device)
+            *_, last = rollout(model, table, batch)
+            tally.add(*last)
+            done += part.rows
+            if progress is not None and progress(done):
+                return None
+    return tally.result()

@@ -1,0 +1,88 @@
+"""A trained model from its checkpoint alone, ready to be asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hrm_scale.checkpoint import LoadedCheckpoint, read_checkpoint, require_fit
+from hrm_scale.config.saved import from_dict
+from hrm_scale.config.schema import RunConfig
+from hrm_scale.data.format import DatasetMeta
+from hrm_scale.errors import CheckpointError, ConfigError
+from hrm_scale.models import ActModel, build_model
+from hrm_scale.models.attention import resolve_backend
+from hrm_scale.optim.puzzle_table import PuzzleTable
+from hrm_scale.training.modelling import DTYPES, model_config
+from hrm_scale.training.snapshot import TABLE
+
+
+@dataclass(frozen=True)
+class Restored:
+    """A model in eval mode with its table, and what it was trained with."""
+
+    model: ActModel
+    table: PuzzleTable | None
+    run: RunConfig
+    meta: DatasetMeta
+    checkpoint: LoadedCheckpoint
+    device: torch.device
+
+
+def pick_device(asked: str) -> torch.device:
+    """The device for "auto", "cpu" or "cuda". Raises ConfigError when there is no such device."""
+    if asked == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device=cuda was asked for, but no CUDA GPU is usable: type device=cpu")
+    use_cuda = asked != "cpu" and torch.cuda.is_available()
+    return torch.device("cuda" if use_cuda else "cpu")
+
+
+def restore(
+    path: Path,
+    *,
+    device: torch.device,
+    halt_max_steps: int | None = None,
+    dtype: str = "auto",
+    attention: str = "auto",
+    compiled: bool = False,
+) -> Restored:
+    """The model of a checkpoint, or of the newest valid one of a run folder.
+
+    `halt_max_steps` and `dtype` replace what it was trained with; nothing else can be changed.
+    Raises CheckpointError when the folder holds no usable checkpoint.
+    """
+    checkpoint = read_checkpoint(path)
+    run = from_dict(checkpoint.config, str(checkpoint.path / "config.json"))
+    meta = _meta(checkpoint)
+    config = model_config(run.arch, meta, attention=attention, compiled=compiled)
+    if halt_max_steps is not None:
+        config = replace(config, halt_max_steps=halt_max_steps)
+    if dtype != "auto":
+        config = replace(config, forward_dtype=DTYPES[dtype])
+    try:
+        backend, _ = resolve_backend(attention, device, config.forward_dtype, config.total_len)
+    except ValueError as error:
+        raise ConfigError(f"engine.attention: {error}; type engine.attention=auto") from None
+    model = build_model(run.arch.name, replace(config, attention=backend)).to(device)
+    expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    require_fit(checkpoint, "model", expected)
+    model.load_state_dict(dict(checkpoint.part("model").items()))
+    table = None
+    if config.puzzle_emb_ndim:
+        table = PuzzleTable(meta.num_puzzle_identifiers, config.puzzle_emb_ndim, device)
+        require_fit(checkpoint, "puzzle_table", {TABLE: tuple(table.weights.shape)})
+        table.weights.copy_(checkpoint.part("puzzle_table")[TABLE])
+    return Restored(model.eval(), table, run, meta, checkpoint, device)
+
+
+def _meta(checkpoint: LoadedCheckpoint) -> DatasetMeta:
+    facts: Any = checkpoint.state.get("dataset")
+    try:
+        return DatasetMeta(**facts)
+    except TypeError as error:
+        raise CheckpointError(
+            f"{checkpoint.path}/state.json does not describe the data it was trained on ({error})"
+        ) from None

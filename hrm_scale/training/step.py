@@ -1,0 +1,111 @@
+"""One optimizer step: K micro-steps on owned slices of the carry, then one update of everything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hrm_scale.engine import Engine
+from hrm_scale.models import Carry, Draws, Outputs, act_loss, refill
+from hrm_scale.optim.puzzle_table import PuzzleTable
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Learning rates and decay of one step."""
+
+    lr: float
+    puzzle_emb_lr: float
+    puzzle_emb_weight_decay: float
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What a step leaves: the new carries, the metric sums of this rank's slots (on the device,
+    losses over all rows, the rest over halted rows), and per micro-step outputs if asked for."""
+
+    carries: list[Carry]
+    metrics: dict[str, Tensor]
+    micro: list[MicroStep]
+
+
+@dataclass(frozen=True)
+class MicroStep:
+    """Inside view of one micro-step, for parity checks and guards."""
+
+    loss: Tensor
+    outputs: Outputs
+    puzzle_grads: Tensor | None
+
+
+def exploration_draws(
+    seed: int, step: int, global_batch_size: int, halt_max_steps: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The halting coin and minimum of every slot at a step: float32 [G] in [0, 1), int32 [G] in
+    2..halt_max_steps. A function of (seed, step) and the slot alone: neither the number of ranks
+    nor accumulation changes what a slot draws, and a resumed run needs no generator state."""
+    generator = np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, 0, step]))
+    rand = generator.random(global_batch_size, dtype=np.float32)
+    randint = generator.integers(
+        2, max(halt_max_steps, 2), size=global_batch_size, dtype=np.int32, endpoint=True
+    )
+    return rand, randint
+
+
+def train_step(
+    engine: Engine,
+    table: PuzzleTable | None,
+    carries: Sequence[Carry],
+    batches: Sequence[dict[str, Tensor]],
+    draws: Sequence[Draws | None],
+    rates: Rates,
+    *,
+    global_batch_size: int,
+    loss_type: str,
+    before_update: Callable[[StepResult], None] | None = None,
+) -> StepResult:
+    """One optimizer step over the slots of this rank.
+
+    `carries`, `batches` and `draws` have one entry a micro-step. The loss is the sum over all rows
+    of all ranks divided by `global_batch_size`. `before_update` sees the result while gradients
+    are complete and nothing has been updated; what it raises leaves parameters and table as they
+    were. Order of updates: puzzle table, then dense parameters.
+    """
+    micro: list[MicroStep] = []
+    new_carries: list[Carry] = []
+    sums: dict[str, Tensor] = {}
+    for index, (carry, batch, draw) in enumerate(zip(carries, batches, draws, strict=True)):
+        carry = refill(carry, batch)
+        vectors = table.gather(carry.data["puzzle_identifiers"]) if table else None
+        with engine.exchange(last=index == len(carries) - 1):
+            carry, outputs = engine.forward(carry, vectors, draw)
+            loss, metrics = act_loss(outputs, carry, loss_type)
+            engine.backward(loss / global_batch_size)
+        new_carries.append(carry)
+        grads = vectors.grad if vectors is not None else None
+        micro.append(MicroStep(loss.detach(), Outputs(*map(_detach, outputs)), grads))
+        for name, value in metrics.items():
+            sums[name] = sums[name] + value if name in sums else value
+
+    result = StepResult(new_carries, sums, micro)
+    if before_update is not None:
+        before_update(result)
+    if table is not None:
+        ids = torch.cat([carry.data["puzzle_identifiers"] for carry in new_carries])
+        grads = torch.cat([m.puzzle_grads for m in micro if m.puzzle_grads is not None])
+        table.update(
+            engine.gather_rows(ids),
+            engine.gather_rows(grads),
+            rates.puzzle_emb_lr,
+            rates.puzzle_emb_weight_decay,
+        )
+    engine.step(rates.lr)
+    return result
+
+
+def _detach(value: Tensor | None) -> Tensor | None:
+    return None if value is None else value.detach()

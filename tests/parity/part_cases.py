@@ -1,0 +1,198 @@
+"""Golden cases of single parts: losses, schedule, optimizers, data pipeline."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hrm_scale.data import DatasetMeta, DatasetWriter, Loader, open_dataset
+from hrm_scale.models.losses import (
+    log_stablemax,
+    softmax_cross_entropy,
+    stablemax_cross_entropy,
+)
+from hrm_scale.optim.adam_atan2 import AdamATan2
+from hrm_scale.optim.puzzle_table import PuzzleTable
+from hrm_scale.optim.schedule import learning_rate
+from tests.parity.golden import Case, Report
+
+
+def relative(ours: Tensor, golden: Tensor) -> Tensor:
+    """Difference, absolute below 1 and relative above, as one tensor to compare with zero."""
+    return (ours.double() - golden.double()) / golden.double().abs().clamp(min=1)
+
+
+def check_losses(case: Case, path: Path) -> Report:
+    report = Report(case.name)
+    groups = sorted({name.split("/")[0] for name in case.tensors})
+    for group in groups:
+        golden = {n.split("/")[1]: t for n, t in case.tensors.items() if n.startswith(f"{group}/")}
+        logits, labels = golden["logits"].clone().requires_grad_(), golden["labels"]
+        loss = stablemax_cross_entropy(logits, labels)
+        zero = torch.zeros_like(loss)
+        report.close("stablemax loss", relative(loss, golden["stablemax_loss"]), zero, 1e-12)
+        logs = log_stablemax(logits)
+        diff = relative(logs, golden["log_stablemax_f64"])
+        report.close("log stablemax", diff, torch.zeros_like(diff), 1e-12)
+        loss.sum().backward()
+        want = golden["stablemax_grad_logits_of_sum"]
+        bound = (1e-2 if logits.dtype == torch.bfloat16 else 1e-6) * float(want.abs().max())
+        report.close("stablemax gradient", logits.grad, want, max(bound, 1e-12))
+        soft = softmax_cross_entropy(golden["logits"], labels)
+        diff = relative(soft, golden["softmax_loss"])
+        report.close("softmax loss", diff, torch.zeros_like(diff), 1e-6)
+    return report
+
+
+def check_schedule(case: Case, path: Path) -> Report:
+    report = Report(case.name)
+    for row in case.meta["rows"]:
+        for step, golden in row["table"]:
+            ours = learning_rate(
+                step,
+                row["base_lr"],
+                warmup_steps=row["warmup_steps"],
+                total_steps=row["total_steps"],
+                min_ratio=row["min_ratio"],
+            )
+            # At the end of a cosine to zero both are rounding of zero.
+            report.number("learning rate", ours + 1e-15, golden + 1e-15, 1e-12)
+    return report
+
+
+def check_adam_atan2(case: Case, path: Path) -> Report:
+    report = Report(case.name)
+    for config in case.meta["configs"]:
+        i = config["index"]
+        params = {
+            n: nn.Parameter(case.tensors[f"{i}/param/0/{n}"].clone()) for n in config["params"]
+        }
+        optimizer = AdamATan2(
+            params.values(),
+            lr=0.0,
+            betas=(config["beta1"], config["beta2"]),
+            weight_decay=config["weight_decay"],
+        )
+        for k, lr in enumerate(config["lr_per_step"], start=1):
+            for name, param in params.items():
+                grad = case.tensors.get(f"{i}/grad/{k}/{name}")
+                param.grad = None if grad is None else grad.clone()
+            optimizer.param_groups[0]["lr"] = lr
+            optimizer.step()
+            for name, param in params.items():
+                close_f32(
+                    report, "parameters", param.detach(), case.tensors[f"{i}/param/{k}/{name}"]
+                )
+        last = len(config["lr_per_step"])
+        for name, param in params.items():
+            for moment in ("exp_avg", "exp_avg_sq"):
+                golden = case.tensors.get(f"{i}/{moment}/{last}/{name}")
+                if golden is not None:
+                    close_f32(report, moment, optimizer.state[param][moment], golden)
+    return report
+
+
+def close_f32(report: Report, quantity: str, ours: Tensor, golden: Tensor) -> None:
+    """3e-7 absolute plus 1e-6 relative, as one number against 1."""
+    allowed = 3e-7 + 1e-6 * golden.abs()
+    report.close(quantity, (ours - golden) / allowed, torch.zeros_like(golden), 1.0)
+
+
+def check_sparse_signsgd(case: Case, path: Path) -> Report:
+    report = Report(case.name)
+    for config in case.meta["configs"]:
+        i = config["index"]
+        start = case.tensors[f"{i}/weights/0"]
+        table = PuzzleTable(*start.shape, torch.device("cpu"))
+        table.weights.copy_(start)
+        for k in range(1, config["steps"] + 1):
+            ids, grads = case.tensors[f"{i}/ids/{k}"], case.tensors[f"{i}/grads/{k}"]
+            table.update(ids.flatten(), grads.flatten(0, 1), config["lr"], config["weight_decay"])
+            report.close("table", table.weights, case.tensors[f"{i}/weights/{k}"], 1e-7)
+    return report
+
+
+def check_data_pipeline(case: Case, path: Path) -> Report:
+    """Test-mode batches bit for bit, and the law of training: every group once an epoch, its
+    puzzles equally likely, all examples of the chosen puzzle."""
+    report = Report(case.name)
+    meta = case.meta["results"]["metadata"]
+    sizes = case.meta["results"]["examples_per_puzzle"]
+    per_group = case.meta["results"]["puzzles_per_group"]
+    arrays = {
+        n.removeprefix("data/"): t.numpy() for n, t in case.tensors.items() if n.startswith("data/")
+    }
+    puzzles = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
+    group_of_puzzle = np.repeat(np.arange(len(per_group), dtype=np.int32), per_group)
+    columns = {
+        "inputs": arrays["inputs"],
+        "labels": arrays["labels"],
+        "puzzle_identifiers": arrays["puzzle_identifiers"][puzzles].astype(np.int32),
+        "puzzles": puzzles,
+        "groups": group_of_puzzle[puzzles],
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "data"
+        header = DatasetMeta(
+            kind="golden",
+            storage="dense",
+            # The case's cells are serial numbers, beyond the vocabulary it states.
+            vocab_size=1 + max(int(arrays["inputs"].max()), int(arrays["labels"].max())),
+            seq_len=meta["seq_len"],
+            pad_id=meta["pad_id"],
+            ignore_label_id=meta["ignore_label_id"],
+            blank_identifier_id=meta["blank_identifier_id"],
+            num_puzzle_identifiers=meta["num_puzzle_identifiers"],
+            board={},
+            augmentation={"kind": "none"},
+            builder={},
+            extra={},
+        )
+        with DatasetWriter(out, header) as writer:
+            writer.write_split("train", [columns])
+            writer.write_split("test", [columns])
+            writer.write_identifiers([str(i) for i in range(meta["num_puzzle_identifiers"])])
+        dataset = open_dataset(out)
+        for key, batches in case.meta["results"]["test"].items():
+            size, place = key.removeprefix("gbs").split("_r")
+            rank, ranks = place.split("of")
+            ours = list(dataset.eval_batches("test", int(size), rank=int(rank), ranks=int(ranks)))
+            report.add("test batches", abs(len(ours) - len(batches)), 0.0)
+            for b, (mine, golden) in enumerate(zip(ours, batches, strict=False)):
+                report.add("test rows", abs(mine.rows - golden["global_effective_batch_size"]), 0.0)
+                for name, value in mine.batch._asdict().items():
+                    golden_rows = case.tensors[f"test/{key}/{b}/{name}"]
+                    report.equal(f"test {name}", torch.from_numpy(value), golden_rows)
+        check_training_law(report, Loader(dataset, "train", seed=0, global_batch_size=1), columns)
+    return report
+
+
+def check_training_law(report: Report, loader: Loader, columns: dict[str, np.ndarray]) -> None:
+    epochs, position = 2000, 0
+    where = {row.tobytes(): i for i, row in enumerate(columns["inputs"].astype(np.int32))}
+    visits: Counter[int] = Counter()
+    groups = int(columns["groups"].max()) + 1
+    for epoch in range(epochs):
+        stop = position
+        while loader.epoch_of(stop)[0] == epoch:
+            stop += 1
+        rows = [where[row.tobytes()] for row in loader.fetch(position, stop).inputs]
+        seen = Counter(int(columns["puzzles"][row]) for row in rows)
+        by_group = Counter(int(columns["groups"][columns["puzzles"] == p][0]) for p in seen)
+        report.add("each group once an epoch", float(by_group != Counter(range(groups))), 0.0)
+        whole = all(n == int((columns["puzzles"] == p).sum()) for p, n in seen.items())
+        report.add("puzzles whole", float(not whole or len(set(rows)) != len(rows)), 0.0)
+        visits.update(seen.keys())
+        position = stop
+    for group in range(groups):
+        members = np.unique(columns["puzzles"][columns["groups"] == group])
+        expected = epochs / len(members)
+        chi2 = sum((visits[int(p)] - expected) ** 2 / expected for p in members)
+        # Mean k-1, deviation sqrt(2(k-1)): five deviations above the mean.
+        freedom = len(members) - 1
+        report.add("puzzles uniform (chi-square)", chi2, freedom + 5 * (2 * freedom) ** 0.5 + 1e-9)

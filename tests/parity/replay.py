@@ -1,0 +1,149 @@
+"""Replaying a golden training case through the project's own training step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hrm_scale.engine import Engine
+from hrm_scale.models import ActModel, Draws, ModelConfig, build_model
+from hrm_scale.optim.adam_atan2 import AdamATan2
+from hrm_scale.optim.puzzle_table import PuzzleTable
+from hrm_scale.optim.schedule import learning_rate
+from hrm_scale.training.metrics import reduced_metrics
+from hrm_scale.training.step import Rates, StepResult, train_step
+from tests.parity.golden import Case
+
+PREFIX = "model."
+TABLE = "inner.puzzle_emb.weights"
+
+
+def model_config(config: dict[str, Any]) -> ModelConfig:
+    """Every dimension and constant of a case, from its JSON."""
+    arch = dict(config["arch"])
+    dtype = getattr(torch, arch.pop("forward_dtype"))
+    known = ModelConfig.__dataclass_fields__
+    return ModelConfig(
+        vocab_size=config["vocab_size"],
+        seq_len=config["seq_len"],
+        forward_dtype=dtype,
+        **{key: value for key, value in arch.items() if key in known},
+    )
+
+
+def restore(case: Case, kind: str = "state") -> tuple[ActModel, PuzzleTable | None]:
+    """Model and puzzle table holding the case's initial state."""
+    config = case.meta["config"]
+    model = build_model("hrm_v1", model_config(config))
+    state = {
+        name.removeprefix(f"{kind}/{PREFIX}"): value
+        for name, value in case.tensors.items()
+        if name.startswith(f"{kind}/")
+    }
+    weights = state.pop(TABLE, None)
+    model.load_state_dict({name: value.float() for name, value in state.items()}, strict=True)
+    if weights is None:
+        return model, None
+    table = PuzzleTable(*weights.shape, torch.device("cpu"))
+    table.weights.copy_(weights)
+    return model, table
+
+
+def batch_of(tensors: dict[str, Tensor], key: str) -> dict[str, Tensor]:
+    return {name: tensors[f"{key}/{name}"] for name in ("inputs", "labels", "puzzle_identifiers")}
+
+
+def replay(case: Case, engine: Engine) -> dict[str, Tensor]:
+    """Run the case's training steps as this rank; returns everything measured, by golden name.
+
+    Scalars of the JSON appear as tensors under `json/k/…`.
+    """
+    config, optim = case.meta["config"], case.meta["config"]["optim"]
+    prefix = f"rank{engine.rank}/" if case.ranks > 1 else ""
+    model, table = restore(case)
+    optimizer = AdamATan2(
+        model.parameters(),
+        lr=0.0,
+        betas=(optim["beta1"], optim["beta2"]),
+        weight_decay=optim["weight_decay"],
+    )
+    engine.prepare(model, optimizer)
+    model.train()
+    names = {id(param): name for name, param in model.named_parameters()}
+    carry = None
+    out: dict[str, Tensor] = {}
+
+    for k in range(
+        1, min(config.get("run_steps", config["total_steps"]), config["total_steps"]) + 1
+    ):
+        batch = batch_of(case.tensors, f"{prefix}batch/{k}")
+        draws = None
+        if f"{prefix}draws/{k}/rand" in case.tensors:
+            rand = case.tensors[f"{prefix}draws/{k}/rand"]
+            randint = case.tensors.get(
+                f"{prefix}draws/{k}/randint", torch.zeros_like(rand, dtype=torch.int32)
+            )
+            draws = Draws(rand, randint)
+        carry = model.initial_carry(batch) if carry is None else carry
+        lr, table_lr = (
+            learning_rate(
+                k,
+                optim[key],
+                warmup_steps=optim["lr_warmup_steps"],
+                total_steps=config["total_steps"],
+                min_ratio=optim["lr_min_ratio"],
+            )
+            for key in ("lr", "puzzle_emb_lr")
+        )
+
+        def look(result: StepResult, k: int = k) -> None:
+            (micro,) = result.micro
+            for param in model.parameters():
+                if param.grad is not None:
+                    name = names[id(param)]
+                    out[f"json/{k}/grad_norms/{PREFIX}{name}"] = param.grad.norm()
+                    if k == 1:
+                        out[f"grad/1/{PREFIX}{name}"] = param.grad.clone()
+            if micro.puzzle_grads is not None and k == 1:
+                out[f"{prefix}grad/1/puzzle_emb_local"] = micro.puzzle_grads.clone()
+
+        result = train_step(
+            engine,
+            table,
+            [carry],
+            [batch],
+            [draws],
+            Rates(lr, table_lr, optim["puzzle_emb_weight_decay"]),
+            global_batch_size=config["global_batch_size"],
+            loss_type=config["loss_type"],
+            before_update=look,
+        )
+        (carry,), (micro,) = result.carries, result.micro
+        step = f"{prefix}step/{k}"
+        for name, value in micro.outputs._asdict().items():
+            if value is not None:
+                out[f"{step}/{name}"] = value
+        out[f"{step}/z_H"], out[f"{step}/z_L"] = carry.z
+        out[f"{step}/steps"], out[f"{step}/halted"] = carry.steps, carry.halted
+        for name, value in carry.data.items():
+            out[f"{step}/current/{name}"] = value
+        out[f"{step}/puzzle_emb_local_ids"] = carry.data["puzzle_identifiers"]
+        out[f"json/{k}/loss"] = micro.loss
+        for name, value in result.metrics.items():
+            out[f"json/{k}/metrics/{name}"] = value
+        for name, number in reduced_metrics(
+            engine, result.metrics, config["global_batch_size"], lr
+        ).items():
+            out[f"json/{k}/reduced_metrics/{name}"] = torch.tensor(number, dtype=torch.float64)
+        out[f"json/{k}/lrs/dense"] = torch.tensor(lr, dtype=torch.float64)
+        out[f"json/{k}/lrs/puzzle_emb"] = torch.tensor(table_lr, dtype=torch.float64)
+        for name, param in model.named_parameters():
+            out[f"json/{k}/param_norms/{PREFIX}{name}"] = param.detach().norm()
+
+    for name, value in model.state_dict().items():
+        out[f"final/{PREFIX}{name}"] = value
+    if table is not None:
+        out[f"final/{PREFIX}{TABLE}"] = table.weights
+    return {name: value.detach().clone() for name, value in out.items()}
