@@ -1,0 +1,182 @@
+"""What a data set on disk is: names, columns, `dataset.json` (layout: docs/data-format.md)."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hrm_scale.errors import DataError
+
+SCHEMA_VERSION = 1
+DATASET_FILE = "dataset.json"
+IDENTIFIERS_FILE = "identifiers.json"
+INDEX_FILE = "index.json"
+SHARD_NAME = re.compile(r"shard-[0-9]{5,9}\.tar")
+COLUMN_NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
+SPLIT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,60}")
+MEMBER_NAME = re.compile(
+    r"(?P<record>[0-9]{6,12})\.(?P<column>[a-z][a-z0-9_]{0,40})\.npy(?P<zst>\.zst)?"
+)
+CODECS = ("none", "zst")
+REQUIRED_COLUMNS = ("inputs", "labels", "puzzle_identifiers", "groups")
+# Exact storage types of the columns the trainer reads; further columns may use any of ALLOWED.
+COLUMN_DTYPES = {
+    "inputs": "|u1",
+    "labels": "|u1",
+    "puzzle_identifiers": "<i4",
+    "groups": "<i4",
+    "puzzles": "<i4",
+}
+ALLOWED_DTYPES = frozenset(
+    ["|b1", "|i1", "|u1", "<i2", "<u2", "<i4", "<u4", "<i8", "<u8", "<f4", "<f8"]
+)
+MAX_MEMBER_BYTES = 1 << 30
+MAX_HEADER_BYTES = 4096
+IGNORE_LABEL = -100
+"""Label that the loss skips, in every batch (whatever `ignore_label_id` is on disk)."""
+
+
+@dataclass(frozen=True)
+class SplitInfo:
+    """Counts of one split. `stripes` is the run-length list [[how many, records each], ...]."""
+
+    groups: int
+    puzzles: int
+    examples: int
+    records: int
+    shards: int
+    stripes: list[list[int]]
+    sha256: list[str]
+
+    @property
+    def stripe_records(self) -> np.ndarray:
+        """Records in each stripe, int64 [stripes]; a split that is not striped has one stripe."""
+        runs = np.asarray(self.stripes, dtype=np.int64).reshape(-1, 2)
+        return np.repeat(runs[:, 1], runs[:, 0])
+
+
+@dataclass(frozen=True)
+class DatasetMeta:
+    """`dataset.json`. A builder fills everything but `splits` and `fingerprint`.
+
+    kind: "sudoku" | "maze" | "arc". storage: "online" (the loader augments) | "dense".
+    board: e.g. {"height": 9, "width": 9, "box_height": 3, "box_width": 3}.
+    augmentation: {"kind": "sudoku", "count": 1000, "seed": 0} or {"kind": "none"}.
+    builder: name, arguments, versions, source hashes; no time stamps, no paths of the machine.
+    """
+
+    kind: str
+    storage: str
+    vocab_size: int
+    seq_len: int
+    pad_id: int
+    ignore_label_id: int | None
+    blank_identifier_id: int
+    num_puzzle_identifiers: int
+    board: dict[str, int] = field(default_factory=dict)
+    augmentation: dict[str, Any] = field(default_factory=lambda: {"kind": "none"})
+    builder: dict[str, Any] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
+    splits: dict[str, SplitInfo] = field(default_factory=dict)
+    fingerprint: str = ""
+
+
+def fingerprint(meta: DatasetMeta) -> str:
+    """sha256 of the schema and the ordered shard hashes: equal if and only if the data are equal.
+
+    The builder's description is left out: the same bytes made by another version are the same.
+    """
+    content = dataclasses.asdict(meta)
+    del content["builder"], content["fingerprint"]
+    content["schema_version"] = SCHEMA_VERSION
+    return hashlib.sha256(canonical_json(content)).hexdigest()
+
+
+def canonical_json(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
+
+
+def meta_to_json(meta: DatasetMeta) -> str:
+    content = {"schema_version": SCHEMA_VERSION, **dataclasses.asdict(meta)}
+    return json.dumps(content, indent=1, ensure_ascii=True) + "\n"
+
+
+def read_meta(path: Path) -> DatasetMeta:
+    """Read and check a `dataset.json`. DataError when missing, foreign, damaged or newer."""
+    file = path / DATASET_FILE
+    if not path.exists():
+        raise DataError(
+            f"{path}: no such data set: `python -m shards.sudoku --output-dir {path}` builds one"
+        )
+    if not file.is_file():
+        raise DataError(
+            f"{path}: not a data set (no {DATASET_FILE} in it): give the folder a builder wrote, "
+            f"or build one with `python -m shards.sudoku --output-dir DIR`"
+        )
+    content = read_json(file)
+    version = content.pop("schema_version", None)
+    if version != SCHEMA_VERSION:
+        raise DataError(
+            f"{file}: schema_version is {version!r}, this program reads {SCHEMA_VERSION}: "
+            "update the program, or build the data set again"
+        )
+    try:
+        splits = {name: SplitInfo(**info) for name, info in content.pop("splits").items()}
+        meta = DatasetMeta(splits=splits, **content)
+        _check_meta(meta)
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
+        raise DataError(
+            f"{file}: damaged or foreign ({error}): build the data set again, or restore the file"
+        ) from error
+    return meta
+
+
+def _check_meta(meta: DatasetMeta) -> None:
+    if meta.storage not in ("online", "dense"):
+        raise ValueError(f"storage is {meta.storage!r}, not online or dense")
+    for name in ("vocab_size", "seq_len", "num_puzzle_identifiers"):
+        value = getattr(meta, name)
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name} is {value!r}, not a positive integer")
+    for split, info in meta.splits.items():
+        if not SPLIT_NAME.fullmatch(split):
+            raise ValueError(f"{split!r} is not a name for a split")
+        if len(info.sha256) != info.shards or int(info.stripe_records.sum()) != info.records:
+            raise ValueError(f"the counts of split {split!r} contradict each other")
+    if meta.fingerprint != fingerprint(meta):
+        raise ValueError("its fingerprint does not match its content")
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_bytes())
+    except FileNotFoundError as error:
+        raise DataError(f"{file}: missing: restore it or build the data set again") from error
+    except ValueError as error:
+        raise DataError(
+            f"{file}: not valid JSON ({error}): restore it or build the data set again"
+        ) from error
+    if not isinstance(content, dict):
+        raise DataError(f"{file}: holds a {type(content).__name__}, expected a JSON object")
+    return content
+
+
+def member_name(record: int, column: str, codec: str) -> str:
+    return f"{record:06d}.{column}.npy" + (".zst" if codec == "zst" else "")
+
+
+def npy_header(dtype: str, shape: tuple[int, ...]) -> bytes:
+    """The exact `.npy` version 1.0 header that `numpy.save` writes for a C-ordered array."""
+    buffer = io.BytesIO()
+    fields: Mapping[str, Any] = {"descr": dtype, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(buffer, dict(fields))
+    return buffer.getvalue()

@@ -1,0 +1,111 @@
+"""The rows of a shuffle window, gathered from its records; damaged records become masked rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from hrm_scale.data.reader import SplitReader
+from hrm_scale.errors import DataError
+
+COPY_BYTES = 8 << 20
+"""A window up to this size is laid end to end in memory (gathers then hit the cache); a larger
+one stays in the mapped files and each row is fetched from there."""
+
+
+class MaskedRecords:
+    """Which records were found damaged, and the budget for them.
+
+    policy: "raise" or "mask". Masking more than `budget` (a share) of the split's examples raises.
+    """
+
+    def __init__(self, policy: str, examples: int, budget: float) -> None:
+        self.policy = policy
+        self.examples = examples
+        self.allowed = budget * examples
+        self.records: dict[int, int] = {}  # record -> its examples
+
+    @property
+    def masked_examples(self) -> int:
+        return sum(self.records.values())
+
+    def add(self, record: int, rows: int, error: DataError) -> None:
+        """Count a damaged record, or raise."""
+        if self.policy == "raise":
+            raise error
+        self.records[record] = rows
+        if self.masked_examples > self.allowed:
+            raise DataError(
+                f"{self.masked_examples} of {self.examples} examples are damaged, more than "
+                f"data.on_error=mask may hide ({int(self.allowed)}); the last one: {error}"
+            ) from error
+
+
+class Window:
+    """Columns of several records seen as one table of rows."""
+
+    def __init__(
+        self,
+        reader: SplitReader,
+        records: Sequence[int],
+        names: Sequence[str],
+        masked: MaskedRecords,
+    ) -> None:
+        index = reader.index
+        self._reader = reader
+        self._records = records
+        self._counts = [reader.rows(record) for record in records]
+        parts: list[dict[str, np.ndarray] | None] = []
+        for record, rows in zip(records, self._counts, strict=True):
+            try:
+                parts.append(reader.columns(record, names))
+            except DataError as error:
+                masked.add(record, rows, error)
+                parts.append(None)
+        self._damaged: np.ndarray | None = None
+        if any(part is None for part in parts):
+            self._damaged = np.repeat([part is None for part in parts], self._counts)
+        self._tables: dict[str, np.ndarray] = {}
+        if len(parts) == 1 and parts[0] is not None:
+            self._tables = parts[0]
+            return
+        specs = {name: index.columns[name] for name in names}
+        packed = any(spec.codec != "none" for spec in specs.values())
+        size = sum(self._counts) * sum(spec.row_bytes for spec in specs.values())
+        if packed or size <= COPY_BYTES:
+            for name, spec in specs.items():
+                self._tables[name] = np.concatenate(
+                    [
+                        np.zeros((rows, *spec.row_shape), spec.dtype)
+                        if part is None
+                        else part[name]
+                        for part, rows in zip(parts, self._counts, strict=True)
+                    ]
+                )
+
+    def damaged(self, rows: np.ndarray) -> np.ndarray | None:
+        """Which of the rows belong to a damaged record, bool [n]; None when none can."""
+        return None if self._damaged is None else self._damaged[rows]
+
+    def take(self, name: str, rows: np.ndarray, out: np.ndarray) -> None:
+        """out[i] = row rows[i] of a column. Rows of damaged records have any content."""
+        table = self._tables.get(name)
+        if table is not None:
+            # mode="clip" skips numpy's buffered copy of `out`; the rows are never out of range.
+            table.take(rows, axis=0, out=out, mode="clip")
+            return
+        spec = self._reader.index.columns[name]
+        starts = np.cumsum(self._counts) - self._counts
+        where = np.searchsorted(starts, rows, side="right") - 1
+        local = rows - starts[where]
+        places = [self._reader.address(record, name) for record in self._records]
+        shards, offsets = np.array(places, np.int64).T
+        target = out.reshape(len(rows), -1).view(np.uint8)
+        for shard in np.unique(shards[where]):
+            chosen = np.flatnonzero(shards[where] == shard)
+            content = self._reader.shard_bytes(int(shard))
+            begins = offsets[where[chosen]] + local[chosen] * spec.row_bytes
+            # Every possible start of a row, as one overlapping view: no copy of the file.
+            rows_at = np.lib.stride_tricks.sliding_window_view(content, spec.row_bytes)
+            target[chosen] = rows_at[np.minimum(begins, len(rows_at) - 1)]
