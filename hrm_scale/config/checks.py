@@ -1,0 +1,123 @@
+"""Rules between fields, and rules of one field that a range cannot say.
+
+A `Problem` names the keys it is about; `{0}`, `{1}` ... in its text stand for ``key=value (where
+it came from)``, filled in by whoever knows the origins. So one rule gives one line, and a rule
+whose keys are wrong by themselves can be left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from hrm_scale.config.suggest import closest_value
+
+if TYPE_CHECKING:
+    from hrm_scale.config.schema import ArchConfig, RunConfig
+    from hrm_scale.config.schema_inference import PredictConfig
+
+RESUME_WORDS = ("auto", "never", "must")
+# Weights & Biases refuses these in a project's name.
+_NOT_IN_PROJECT = re.compile(r"[/\\#?%:\x00-\x1f]")
+
+
+class Problem(NamedTuple):
+    keys: tuple[str, ...]
+    text: str
+
+
+class RuleError(ValueError):
+    """Broken rules of one configuration; carries them all."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("; ".join(item.text.format(*item.keys) for item in problems))
+        self.problems = problems
+
+
+def require(problems: Iterator[Problem]) -> None:
+    """Raise RuleError with all problems, if there are any."""
+    found = list(problems)
+    if found:
+        raise RuleError(found)
+
+
+def train_problems(run: RunConfig) -> Iterator[Problem]:
+    """Everything wrong with a training run whose fields are each valid by themselves."""
+    yield from _arch_problems(run.arch)
+    if run.global_batch_size % run.engine.accumulation:
+        yield Problem(
+            ("global_batch_size", "engine.accumulation"),
+            "{0} cannot be divided into {1} equal micro-batches; allowed: a divisor of "
+            f"global_batch_size, such as engine.accumulation="
+            f"{_largest_divisor(run.global_batch_size, run.engine.accumulation)}",
+        )
+    limits = ("epochs", "max_steps", "max_samples", "max_time")
+    if all(getattr(run, name) is None for name in limits):
+        yield Problem(
+            limits,
+            "nothing ends the run: epochs, max_steps, max_samples and max_time are all null; give "
+            "one of them, such as max_steps=1000 or max_time=2h",
+        )
+    if run.max_samples is not None and run.max_samples < run.global_batch_size:
+        yield Problem(
+            ("max_samples", "global_batch_size"),
+            "{0} is less than one step of {1}; allowed: max_samples of at least "
+            f"{run.global_batch_size}",
+        )
+    if run.resume not in RESUME_WORDS and not re.search(r"[/\\]", run.resume):
+        hint = closest_value(_resume_word(run.resume), RESUME_WORDS)
+        yield Problem(
+            ("resume",),
+            "{0} is neither auto, never, must nor the path of a checkpoint (a path has a slash: "
+            f"./NAME).{hint}",
+        )
+    if run.project_name is not None and _NOT_IN_PROJECT.search(run.project_name):
+        yield Problem(
+            ("project_name",),
+            "{0} has a character that a project's name may not have: / \\ # ? % :",
+        )
+    for name in ("run_name", "data_path", "checkpoint_path"):
+        value = getattr(run, name)
+        if value is not None and (not value.strip() or "\0" in value):
+            yield Problem((name,), "{0} is blank; allowed: text")
+
+
+def predict_problems(config: PredictConfig) -> Iterator[Problem]:
+    """A prediction needs exactly one source of puzzles."""
+    if config.puzzle is None and config.file is None:
+        yield Problem(
+            ("puzzle", "file"), "no puzzle is given; type puzzle=TEXT (row after row) or file=PATH"
+        )
+    elif config.puzzle is not None and config.file is not None:
+        yield Problem(("puzzle", "file"), "{0} and {1} exclude each other; give one of them")
+
+
+def _arch_problems(arch: ArchConfig) -> Iterator[Problem]:
+    keys = ("arch.hidden_size", "arch.num_heads")
+    head, rest = divmod(arch.hidden_size, arch.num_heads)
+    # The published plain-transformer baseline floors: 12 heads of 42 in a width of 512.
+    if head == 0 or (rest and arch.name != "hrm_v2"):
+        below = arch.hidden_size - rest
+        near = [str(size) for size in (below, below + arch.num_heads) if size > 0]
+        yield Problem(
+            keys,
+            "{0} is not divisible by {1}; allowed: a multiple of num_heads, such as "
+            f"arch.hidden_size={' or '.join(near)}",
+        )
+    elif head % 2 and arch.pos_encodings == "rope":
+        yield Problem(
+            (*keys, "arch.pos_encodings"),
+            f"{{0}} and {{1}} make heads {head} wide, and {{2}} needs an even width; allowed: an "
+            "even width, or arch.pos_encodings=learned",
+        )
+
+
+def _largest_divisor(number: int, at_most: int) -> int:
+    return next(d for d in range(min(at_most, number), 0, -1) if number % d == 0)
+
+
+def _resume_word(value: str) -> str:
+    return {"false": "never", "no": "never", "true": "must", "yes": "must"}.get(
+        value.lower(), value
+    )

@@ -1,0 +1,51 @@
+"""Names of a run that nobody named, derived so that the same command means the same run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from typing import TYPE_CHECKING, Any
+
+from hrm_scale.config.leaves import changed
+
+if TYPE_CHECKING:
+    from hrm_scale.config.schema import RunConfig
+
+# Settings that do not change what is learned from the samples seen so far: how long, how fast,
+# how often something is written or shown. A run continued with others of these is the same run.
+_NOT_IDENTITY = re.compile(
+    r"(epochs|max_\w+|eval_interval|checkpoint_every_eval|project_name|run_name|checkpoint_path|"
+    r"resume|seed|engine\..*|checkpoint\..*|evaluation\..*|log\..*|"
+    r"data\.(threads|prefetch|verify|on_error|allow_pipe))"
+)
+
+
+def derived_names(run: RunConfig) -> dict[str, str]:
+    """The values of `project_name`, `run_name` and `checkpoint_path` that were left null."""
+    folder = os.path.basename(os.path.normpath(run.data_path))
+    project = run.project_name or path_safe(f"{folder} {run.arch.name}")
+    name = run.run_name or f"seed{run.seed}-{fingerprint(run)}"
+    path = run.checkpoint_path or f"checkpoints/{path_safe(project)}/{path_safe(name)}"
+    filled = {"project_name": project, "run_name": name, "checkpoint_path": path}
+    return {key: value for key, value in filled.items() if getattr(run, key) is None}
+
+
+def fingerprint(run: RunConfig) -> str:
+    """Eight hex digits of what determines the training apart from its seed and its length.
+
+    Only values that differ from the schema's defaults count, so a key added by a later release
+    leaves the names of existing runs as they are.
+    """
+    values: dict[str, Any] = {
+        key: value for key, value in changed(run).items() if not _NOT_IDENTITY.fullmatch(key)
+    }
+    values["data_path"] = os.path.normpath(run.data_path)
+    text = json.dumps(values, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def path_safe(text: str) -> str:
+    """`text` as one folder name: letters, digits, '.', '_', '-' and '+'; never hidden or empty."""
+    return re.sub(r"[^\w.+-]+", "-", text).strip("-.") or "run"

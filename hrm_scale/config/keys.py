@@ -1,0 +1,120 @@
+"""One line of description for every configuration key, in the order they are shown.
+
+Plain data without imports: `--help` prints it, the schema attaches it to its fields, and
+`docs/configuration.md` lists it (tests keep the three equal).
+"""
+
+from __future__ import annotations
+
+TRAIN: dict[str, str] = {
+    "data_path": "folder of the data set: tar shards with their index",
+    "global_batch_size": "examples per optimizer step, over all devices and micro-batches",
+    "epochs": "end after so many passes over the puzzles; null when another limit is given",
+    "max_steps": "end after so many optimizer steps",
+    "max_samples": "end after so many training samples",
+    "max_time": "end after so much training time: 45s, 30m, 2h, 1h30m, or seconds",
+    "eval_interval": "evaluate every so many epochs; null for only at the end",
+    "checkpoint_every_eval": "save a checkpoint at each evaluation",
+    "lr": "peak learning rate of the network",
+    "lr_min_ratio": "last learning rate as a share of the peak (cosine decay; 1.0 is constant)",
+    "lr_warmup_steps": "steps of linear warm-up",
+    "beta1": "AdamATan2's decay of the first moment",
+    "beta2": "AdamATan2's decay of the second moment",
+    "weight_decay": "decoupled weight decay of the network",
+    "puzzle_emb_lr": "learning rate of the puzzle embeddings (sign-SGD)",
+    "puzzle_emb_weight_decay": "decoupled weight decay of the puzzle embeddings",
+    "project_name": "project in the logs; null derives it from data_path and arch.name",
+    "run_name": "name of the run; null derives it from what is trained, so that the same command "
+    "continues the same run",
+    "checkpoint_path": "folder of the run; null is checkpoints/PROJECT_NAME/RUN_NAME",
+    "seed": "seed of the weights, the order of the data and every random draw",
+    "resume": "auto (go on where the run stopped, else start), never, must, or the PATH of a "
+    "checkpoint",
+    "arch.name": "the architecture: hrm_v1, or the published name module@Class",
+    "arch.halt_exploration_prob": "chance that a row must go on for a random number of steps",
+    "arch.halt_max_steps": "most ACT steps a puzzle may take",
+    "arch.H_cycles": "cycles of the high level in one ACT step",
+    "arch.L_cycles": "cycles of the low level in each high-level cycle",
+    "arch.H_layers": "transformer blocks of the high level",
+    "arch.L_layers": "transformer blocks of the low level",
+    "arch.hidden_size": "width of the network",
+    "arch.num_heads": "attention heads",
+    "arch.expansion": "width of the feed-forward part relative to hidden_size",
+    "arch.puzzle_emb_ndim": "numbers per puzzle embedding; 0 for none",
+    "arch.pos_encodings": "positions: rope, learned or none",
+    "arch.rope_theta": "base of the rotary frequencies",
+    "arch.rms_norm_eps": "epsilon of the RMS norm",
+    "arch.forward_dtype": "arithmetic of the forward pass: auto (= bfloat16), bfloat16 or float32; "
+    "weights are float32 always",
+    "arch.act_enabled": "false: every puzzle takes halt_max_steps steps",
+    "arch.loss.name": "the loss head: act, or the published name losses@ACTLossHead",
+    "arch.loss.loss_type": "token loss: stablemax_cross_entropy or softmax_cross_entropy",
+    "data.refill": "always: draw every slot each step as the reference does; on_halt: a slot takes "
+    "the next example only when it is free",
+    "data.window": "records shuffled together: a number, or all",
+    "data.prefetch": "batches prepared ahead of use",
+    "data.threads": "reading threads per process; 0 reads in the training thread",
+    "data.on_error": "a damaged record: raise (stop and name it) or mask (leave it out, count it)",
+    "data.verify": "check the hash of each record when it is first read",
+    "data.allow_pipe": "allow pipe: addresses, which run a shell command",
+    "engine.accumulation": "micro-batches per optimizer step; divides global_batch_size",
+    "engine.compile": "torch.compile: auto, true or false",
+    "engine.attention": "attention kernel: auto, sdpa, flash2 or flash3",
+    "engine.device": "where to train: auto, cpu or cuda",
+    "checkpoint.every_steps": "save every so many steps; null for not by steps",
+    "checkpoint.every_minutes": "save every so many minutes; null for not by time",
+    "checkpoint.keep_last": "checkpoints kept; older ones are removed after a newer one is safe",
+    "checkpoint.at_end": "save when the run ends",
+    "evaluation.every_steps": "evaluate every so many steps; null leaves it to eval_interval",
+    "evaluation.limit": "examples of an evaluation during training (a seeded subset); null is all",
+    "evaluation.batch_size": "examples per evaluation batch; null is global_batch_size",
+    "evaluation.seed": "seed of that subset",
+    "evaluation.full_at_end": "evaluate on the whole test split when the run ends",
+    "log.every": "steps between two lines of metrics",
+    "log.console": "what the terminal shows: auto, bar, line or quiet",
+    "log.wandb": "Weights & Biases: auto (online with a key or login, else offline), online, "
+    "offline or off",
+}
+
+EVALUATE: dict[str, str] = {
+    "checkpoint": "folder of a checkpoint, or of a run (its newest checkpoint)",
+    "data_path": "folder of the data set; null is the one the run was trained on",
+    "split": "which split to evaluate",
+    "limit": "examples to evaluate (a seeded subset); null is all",
+    "batch_size": "examples per batch; null is the run's global_batch_size",
+    "seed": "seed of the subset",
+    "halt_max_steps": "ACT steps per puzzle; null is as trained",
+    "output_dir": "folder for results and predictions; null writes none",
+    "dtype": "arithmetic of the forward pass: auto (as trained), bfloat16 or float32",
+    "engine.compile": "torch.compile: auto, true or false",
+    "engine.attention": "attention kernel: auto, sdpa, flash2 or flash3",
+    "engine.device": "where to compute: auto, cpu or cuda",
+}
+
+PREDICT: dict[str, str] = {
+    "checkpoint": "folder of a checkpoint, or of a run (its newest checkpoint)",
+    "puzzle": "one puzzle as text, row after row; '.', '0' or '_' is a blank cell",
+    "file": "file with one puzzle a line",
+    "halt_max_steps": "ACT steps per puzzle; null is as trained",
+    "device": "where to compute: auto, cpu or cuda",
+    "color": "coloured output: auto (on a terminal), always or never",
+}
+
+BASES: dict[str, dict[str, str]] = {"train": TRAIN, "evaluate": EVALUATE, "predict": PREDICT}
+
+# What each group of keys is about, for headings. The empty name is the top level.
+SECTIONS: dict[str, str] = {
+    "": "the run",
+    "arch": "architecture",
+    "arch.loss": "loss",
+    "data": "reading the data",
+    "engine": "machine",
+    "checkpoint": "checkpoints",
+    "evaluation": "evaluation during training",
+    "log": "logging",
+}
+
+
+def section_of(key: str) -> str:
+    """The dotted name of the group a key belongs to; empty for the top level."""
+    return key.rpartition(".")[0]

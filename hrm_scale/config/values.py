@@ -1,0 +1,31 @@
+"""How a value is written in messages and listings: as it would be typed on the command line."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from hrm_scale.config.durations import format_duration
+
+_PLAIN = re.compile(r"[\w./:@+,*?%$~\\{}-]+")
+
+
+def one_line(text: str) -> str:
+    """`text` with line breaks and other characters that do not print written as escapes."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def format_value(value: object, key: str = "") -> str:
+    """One line of text for a value of any type; `key` chooses the spelling of times."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if key == "max_time" and isinstance(value, float):
+        return format_duration(value)
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, str):
+        return value if _PLAIN.fullmatch(value) else json.dumps(value, ensure_ascii=False)
+    text = json.dumps(value, default=str, ensure_ascii=False)
+    return text if len(text) <= 80 else f"{text[:77]}..."
