@@ -1,0 +1,142 @@
+"""Names inside the part files: what turns a model, an optimizer or a carry into named tensors.
+
+Everything is keyed by parameter name or slot number, never by rank or by order, so that any engine
+and any number of ranks can read what any other wrote.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from hrm_scale.checkpoint.loaded import LoadedCheckpoint
+from hrm_scale.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.optim import Optimizer
+
+_CARRY = re.compile(r"carry-(\d{8,})-(\d{8,})")
+
+
+def carry_part_name(start: int, stop: int) -> str:
+    """Part that holds slots [start, stop) of the global batch."""
+    return f"carry-{start:08d}-{stop:08d}"
+
+
+def read_carry(checkpoint: LoadedCheckpoint, start: int, stop: int) -> dict[str, Tensor]:
+    """Slots [start, stop) of the carry by tensor name, whatever files they were dealt to.
+
+    Raises CheckpointError when the checkpoint does not hold all of these slots.
+    """
+    import torch
+
+    held = sorted(
+        (int(match[1]), int(match[2]), name)
+        for name in checkpoint.parts
+        if (match := _CARRY.fullmatch(name))
+    )
+    pieces: dict[str, list[Tensor]] = {}
+    at = start
+    for low, high, name in held:
+        if low <= at < min(high, stop):
+            upto = min(high, stop)
+            file = checkpoint.parts[name]
+            for key in file:
+                pieces.setdefault(key, []).append(file.rows(key, at - low, upto - low))
+            at = upto
+    if at < stop:
+        raise CheckpointError(
+            f"{checkpoint.path} holds no carry for slot {at}, slots {start} to {stop - 1} are"
+            " needed: continue with the global_batch_size it was written with"
+        )
+    return {key: torch.cat(rows) for key, rows in pieces.items()}
+
+
+def pack_optimizer(
+    named_parameters: Iterable[tuple[str, Tensor]], optimizer: Optimizer
+) -> dict[str, Tensor]:
+    """Optimizer state as `KEY/PARAMETER`, such as `exp_avg/inner.lm_head.weight`.
+
+    Tensors keep their type; plain numbers (step counts) become 0-dimensional int64 or float64.
+    """
+    import torch
+
+    packed: dict[str, Tensor] = {}
+    for name, parameter in named_parameters:
+        for key, value in optimizer.state.get(parameter, {}).items():
+            if not isinstance(value, torch.Tensor):
+                wide = torch.int64 if isinstance(value, int) else torch.float64
+                value = torch.tensor(value, dtype=wide)
+            packed[f"{key}/{name}"] = value
+    return packed
+
+
+def unpack_optimizer(
+    tensors: Mapping[str, Tensor],
+    named_parameters: Iterable[tuple[str, Tensor]],
+    optimizer: Optimizer,
+) -> None:
+    """Put back what `pack_optimizer` took, onto each parameter's device.
+
+    0-dimensional int64 and float64 values become plain numbers again. Raises CheckpointError
+    when a moment's shape is not its parameter's, or a stored name has no parameter.
+    """
+    import torch
+
+    parameters = dict(named_parameters)
+    state: dict[Tensor, dict[str, Any]] = {}
+    for full_name, tensor in tensors.items():
+        key, _, name = full_name.partition("/")
+        if name not in parameters:
+            raise CheckpointError(f"optimizer state '{full_name}' has no parameter '{name}'")
+        parameter = parameters[name]
+        value: Any
+        if tensor.dim() == 0:
+            plain = tensor.dtype in (torch.int64, torch.float64)
+            value = tensor.item() if plain else tensor
+        elif tensor.shape != parameter.shape:
+            raise CheckpointError(
+                f"optimizer state '{full_name}' has shape {tuple(tensor.shape)},"
+                f" its parameter has {tuple(parameter.shape)}"
+            )
+        else:
+            value = tensor.to(parameter.device)
+        state.setdefault(parameter, {})[key] = value
+    for parameter, values in state.items():
+        optimizer.state[parameter] = values
+
+
+def require_fit(
+    checkpoint: LoadedCheckpoint, part: str, expected: Mapping[str, tuple[int, ...]]
+) -> None:
+    """Raise CheckpointError unless a part holds exactly the `expected` names with these shapes."""
+    found = {name: info.shape for name, info in checkpoint.part(part).infos.items()}
+    hint = "the checkpoint is of another model: use its arch settings, or another run folder"
+    where = f"{checkpoint.path}/{part}.safetensors"
+    if missing := sorted(expected.keys() - found.keys()):
+        raise CheckpointError(f"{where} lacks '{missing[0]}' and {len(missing) - 1} more: {hint}")
+    if extra := sorted(found.keys() - expected.keys()):
+        raise CheckpointError(
+            f"{where} has '{extra[0]}' and {len(extra) - 1} more unknown to the model: {hint}"
+        )
+    for name, shape in expected.items():
+        if found[name] != tuple(shape):
+            raise CheckpointError(
+                f"{where}: '{name}' has shape {found[name]}, the model needs {tuple(shape)}: {hint}"
+            )
+
+
+def changed_settings(
+    saved: Mapping[str, Any], now: Mapping[str, Any], prefix: str = ""
+) -> list[str]:
+    """`KEY: OLD -> NEW` for every setting that differs, nested keys joined by dots."""
+    lines: list[str] = []
+    for key in sorted(saved.keys() | now.keys()):
+        old, new = saved.get(key), now.get(key)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            lines += changed_settings(old, new, f"{prefix}{key}.")
+        elif old != new:
+            lines.append(f"{prefix}{key}: {old} -> {new}")
+    return lines

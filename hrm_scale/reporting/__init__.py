@@ -1,0 +1,7 @@
+"""What a run tells: terminal, `log.txt`, `metrics.jsonl`, W&B."""
+
+from hrm_scale.reporting.banner import render_banner
+from hrm_scale.reporting.opening import open_reporter
+from hrm_scale.reporting.sinks import Reporter, Sink
+
+__all__ = ["Reporter", "Sink", "open_reporter", "render_banner"]

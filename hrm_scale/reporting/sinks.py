@@ -1,0 +1,118 @@
+"""Where metrics and messages of a run go, and the fan-out that no broken destination can stop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+Values = Mapping[str, float]
+
+
+class Sink:
+    """One destination. Every method does nothing here, so a sink overrides what it cares for.
+
+    name: how warnings call it. keeps_trying: after a failure it is asked again (it has kept what
+    it could not write); others are dropped.
+    """
+
+    name = "sink"
+    keeps_trying = False
+
+    def start(self, step: int, total_steps: int | None) -> list[str]:
+        """Called once, `step` steps being done. Returns lines worth telling the user."""
+        return []
+
+    def metrics(self, step: int, values: Values) -> None:
+        """Numbers by name (`train/...`, `eval/...`, `perf/...`) as of `step`."""
+
+    def advance(self, step: int) -> None:
+        """A step without numbers is done."""
+
+    def message(self, text: str, *, warning: bool) -> None:
+        """Text for people; may hold several lines."""
+
+    def sync(self) -> None:
+        """Make everything so far survive a power failure."""
+
+    def close(self, exit_code: int) -> None:
+        """The run ends with this exit status."""
+
+
+class Reporter:
+    """Hands everything to all sinks, in their order.
+
+    An exception in a sink becomes one warning and never reaches the training loop; whatever
+    went wrong with a dashboard or a log file, the run is worth more.
+    """
+
+    def __init__(self, sinks: Sequence[Sink] = ()) -> None:
+        self._sinks = list(sinks)
+        self._complained: set[str] = set()
+
+    def start(self, step: int = 0, total_steps: int | None = None) -> None:
+        """Open the sinks. step: steps already done; total_steps: of the whole run, if known."""
+        for sink in list(self._sinks):
+            try:
+                notes = sink.start(step, total_steps)
+            except Exception as error:
+                self._failed(sink, error)
+                continue
+            for note in notes:
+                self.say(note)
+
+    def metrics(self, step: int, values: Values) -> None:
+        """Numbers of a step that is reported."""
+        for sink in list(self._sinks):
+            try:
+                sink.metrics(step, values)
+            except Exception as error:
+                self._failed(sink, error)
+
+    def advance(self, step: int) -> None:
+        """A step that is not reported; costs next to nothing."""
+        for sink in list(self._sinks):
+            try:
+                sink.advance(step)
+            except Exception as error:
+                self._failed(sink, error)
+
+    def say(self, text: str) -> None:
+        """Something the user should read."""
+        self._message(text, warning=False)
+
+    def warn(self, text: str) -> None:
+        """Something the user must not overlook."""
+        self._message(text, warning=True)
+
+    def sync(self) -> None:
+        """Call before a checkpoint is saved: a resumed run relies on the lines up to it."""
+        for sink in list(self._sinks):
+            try:
+                sink.sync()
+            except Exception as error:
+                self._failed(sink, error)
+
+    def close(self, exit_code: int = 0) -> None:
+        """Close all sinks. Safe to call twice."""
+        for sink in list(self._sinks):
+            try:
+                sink.close(exit_code)
+            except Exception as error:
+                self._failed(sink, error)
+        self._sinks.clear()
+
+    def _message(self, text: str, *, warning: bool) -> None:
+        for sink in list(self._sinks):
+            try:
+                sink.message(text, warning=warning)
+            except Exception as error:
+                self._failed(sink, error)
+
+    def _failed(self, sink: Sink, error: Exception) -> None:
+        if not sink.keeps_trying and sink in self._sinks:
+            self._sinks.remove(sink)
+        if sink.name in self._complained:
+            return
+        self._complained.add(sink.name)
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        then = "trying again" if sink.keeps_trying else "going on without it"
+        self.warn(f"{sink.name}: {reason}; {then}")

@@ -1,0 +1,121 @@
+"""Look into checkpoints: `python -m tools.checkpoint info DIR`.
+
+DIR is a run folder or one checkpoint folder. Shows what is inside, whether every byte is as it was
+written, and how to continue. Exit status 4 when anything in it is not valid.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from pathlib import Path
+from typing import Any
+
+from hrm_scale.checkpoint.discovery import FOLDER, candidates, refusal, resolve
+from hrm_scale.checkpoint.loaded import LoadedCheckpoint, read_checkpoint
+from hrm_scale.errors import EXIT_CHECKPOINT, EXIT_OK, CheckpointError, run_cli
+from hrm_scale.reporting.banner import render_banner
+from hrm_scale.reporting.lines import duration
+
+_TABLE = "puzzle_table"
+
+
+def main(arguments: list[str]) -> int:
+    """Entry point. Returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m tools.checkpoint", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    info = commands.add_parser("info", help="what a checkpoint holds, is it valid, how to go on")
+    info.add_argument("dir", type=Path, metavar="DIR", help="run folder or checkpoint folder")
+    options = parser.parse_args(arguments)
+    return _info(options.dir)
+
+
+def _info(path: Path) -> int:
+    run_dir = path.parent if path.name == FOLDER else path
+    held = [] if (path / "manifest.json").exists() else candidates(run_dir)
+    if not held:
+        print(_describe(read_checkpoint(resolve(path))))
+        return EXIT_OK
+    print(f"{run_dir}: {len(held)} checkpoint{'s' if len(held) != 1 else ''}, newest first")
+    newest: Path | None = None
+    damaged = 0
+    for step, folder in held:
+        problem = refusal(step, folder)
+        if problem is None:
+            newest = newest or folder
+            print(f"  {folder.name}  valid")
+        else:
+            damaged += 1
+            print(f"  {folder.name}  NOT VALID: {problem.removeprefix(f'{folder}: ')}")
+    if newest is None:
+        raise CheckpointError(
+            f"none of the {len(held)} checkpoints of {run_dir} is valid: restore one from a copy,"
+            f" or move {run_dir / FOLDER} away to start from the beginning"
+        )
+    print()
+    print(_describe(read_checkpoint(newest, check="none")))
+    if damaged:
+        print(f"\nA run goes on from {newest.name}; it passes over what is not valid.")
+    return EXIT_CHECKPOINT if damaged else EXIT_OK
+
+
+def _describe(checkpoint: LoadedCheckpoint) -> str:
+    state, manifest = checkpoint.state, checkpoint.manifest
+    rows: list[tuple[str, str, str]] = [("step", f"{checkpoint.step}", "")]
+    if isinstance(samples := state.get("samples"), int):
+        rows.append(("samples", f"{samples}", "trained on so far"))
+    if isinstance(clock := state.get("clock"), dict) and "train" in clock:
+        rows.append(
+            ("training time", duration(clock["train"]), "evaluation and saving not counted")
+        )
+    if "model" in checkpoint.parts:
+        infos = checkpoint.parts["model"].infos.values()
+        rows.append(("parameters", f"{sum(info.numel for info in infos):,}", "buffers included"))
+    if _TABLE in checkpoint.parts:
+        shapes = [info.shape for info in checkpoint.parts[_TABLE].infos.values()]
+        rows.append(("puzzle table", ", ".join("x".join(map(str, s)) for s in shapes), ""))
+    rows.append(("size", _size(manifest.total_bytes), "of which:"))
+    for name in sorted(manifest.files, key=lambda name: (-manifest.files[name].bytes, name)):
+        tensors = checkpoint.parts.get(name.removesuffix(".safetensors"))
+        note = "" if tensors is None else f"tensors: {len(tensors)}"
+        rows.append((f"  {name}", _size(manifest.files[name].bytes), note))
+    rows.append(("written by", *_versions(checkpoint.versions)))
+    rows.append(("valid", "yes", f"{len(manifest.files)} files agree with the manifest"))
+    lines = [render_banner(str(checkpoint.path), rows), "", "To continue:"]
+    return "\n".join([*lines, f"  {_command(checkpoint)}"])
+
+
+def _size(count: int) -> str:
+    size = float(count)
+    for unit in ("B", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.2f} GiB"
+
+
+def _versions(versions: dict[str, Any]) -> tuple[str, str]:
+    packages = versions.get("packages") or {}
+    shown = [f"python {versions.get('python', '?')}"]
+    shown += [f"{name} {packages[name]}" for name in packages]
+    git = versions.get("git")
+    commit = "no git commit known"
+    if git:
+        commit = f"commit {git['commit'][:12]}" + (" with changes" if git["changed"] else "")
+    return commit, ", ".join(shown)
+
+
+def _command(checkpoint: LoadedCheckpoint) -> str:
+    """The command that wrote it (state `command`); it finds its own checkpoint by itself."""
+    command = checkpoint.state.get("command")
+    if isinstance(command, str) and command:
+        return command
+    run_dir = checkpoint.path.resolve().parent.parent
+    return (
+        "the command that started the run, with"
+        f" {shlex.quote(f'checkpoint_path={run_dir}')} (resume=auto is the default)"
+    )
+
+
+if __name__ == "__main__":
+    run_cli(main)
