@@ -1,0 +1,177 @@
+"""Build a Sudoku data set: python -m shards.sudoku --output-dir DIR [options]"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from hrm_scale.errors import ConfigError, nearest, run_cli
+
+if TYPE_CHECKING:
+    from shards.sudoku_build import Request
+
+_EXAMPLES = """\
+examples:
+  python -m shards.sudoku --output-dir data/sudoku-1k --subsample-size 1000 --num-aug 1000
+  python -m shards.sudoku --output-dir data/mine --source csv --input puzzles/ --num-aug 1000
+  python -m shards.sudoku --output-dir data/six --source generate --size 6 --count 2000
+
+exit codes: 0 built, 2 wrong arguments, 3 unusable data, 5 no network or no disk space;
+after an error nothing is left half-written
+"""
+_ONLY_GENERATE = ("size", "count")
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse whose mistakes are one line like all others."""
+
+    def error(self, message: str) -> NoReturn:
+        unknown = message.removeprefix("unrecognized arguments: ").split(" ")[0]
+        hint = ""
+        if unknown != message.split(" ")[0]:
+            hint = nearest(unknown.split("=")[0], sorted(self._option_string_actions))
+        raise ConfigError(f"{message}.{hint} Type `python -m shards.sudoku --help` for all options")
+
+
+def main(argv: list[str]) -> int:
+    request = _request(_parser().parse_args(argv))
+    from shards.progress import say
+    from shards.sudoku_build import build
+
+    splits = build(request)
+    counts = " and ".join(f"{len(puzzles)} {split}" for split, puzzles in splits.items())
+    kind = f"{request.num_aug} of each ({request.storage})" if request.num_aug else "none"
+    directory = request.output_dir
+    say(
+        f"built {directory}: {counts} puzzles, augmentations of train: {kind} · next: "
+        f"`python -m tools.shards info {directory}`, then "
+        f"`python -m hrm_scale.train data_path={directory}`"
+    )
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="python -m shards.sudoku",
+        description="Build a Sudoku data set of tar shards. Same arguments, same bytes.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--output-dir", type=Path, required=True, metavar="DIR", help="folder to make")
+    add(
+        "--source",
+        choices=["hf", "csv", "generate"],
+        default="hf",
+        help="hf: Sudoku-Extreme from the Hugging Face hub (default); csv: your files; "
+        "generate: new puzzles with one solution each",
+    )
+    add(
+        "--input",
+        type=Path,
+        metavar="PATH",
+        help="csv: a folder with train.csv and test.csv, or one file (train only, unless "
+        "--test-size splits it); columns source,question,answer,rating; .csv or .csv.gz",
+    )
+    add("--size", type=int, choices=[4, 6, 9], help="generate: cells per side (default 9)")
+    add("--count", type=_positive, metavar="N", help="generate: training puzzles (default 1000)")
+    add(
+        "--subsample-size",
+        type=_positive,
+        metavar="N",
+        help="hf, csv: so many training puzzles, a random choice that depends on --seed",
+    )
+    add(
+        "--test-size",
+        type=_natural,
+        metavar="N",
+        help="so many test puzzles, chosen by --seed (default: all; generate: a quarter of "
+        "--count, at most 1000)",
+    )
+    add(
+        "--num-aug",
+        type=_natural,
+        default=0,
+        metavar="N",
+        help="augmentations of each training puzzle beside itself (default 0)",
+    )
+    add(
+        "--min-difficulty",
+        type=_natural,
+        default=0,
+        metavar="R",
+        help="only puzzles with at least this rating, in train and test (default 0)",
+    )
+    add("--seed", type=_natural, default=0, metavar="S", help="of all random choices (default 0)")
+    add(
+        "--storage",
+        choices=["online", "dense"],
+        default="online",
+        help="online: store originals, augment while training (default, small); "
+        "dense: store every augmentation",
+    )
+    add(
+        "--no-unique-check",
+        action="store_true",
+        help="do not search for second solutions (the search takes about 1 ms a puzzle)",
+    )
+    add("--overwrite", action="store_true", help="replace an existing data set in --output-dir")
+    return parser
+
+
+def _request(arguments: argparse.Namespace) -> Request:
+    """Check what belongs together. Raises ConfigError with all problems, one a line."""
+    from shards.sudoku_build import Request
+
+    source = arguments.source
+    problems = []
+    if source == "csv" and arguments.input is None:
+        problems.append("--source csv needs --input DIR_OR_FILE")
+    if source != "csv" and arguments.input is not None:
+        problems.append(f"--input goes with --source csv, not with --source {source}")
+    for name in _ONLY_GENERATE:
+        if source != "generate" and getattr(arguments, name) is not None:
+            problems.append(f"--{name} goes with --source generate, not with --source {source}")
+    if source == "generate" and arguments.subsample_size is not None:
+        problems.append("--subsample-size goes with --source hf or csv: use --count instead")
+    if source != "generate" and arguments.test_size == 0:
+        problems.append("--test-size 0 goes with --source generate: leave it out, or give N > 0")
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return Request(
+        output_dir=arguments.output_dir,
+        source=source,
+        input=arguments.input,
+        size=arguments.size or 9,
+        count=arguments.count or 1000,
+        subsample_size=arguments.subsample_size,
+        test_size=arguments.test_size,
+        num_aug=arguments.num_aug,
+        min_difficulty=arguments.min_difficulty,
+        seed=arguments.seed,
+        storage=arguments.storage,
+        unique_check=not arguments.no_unique_check,
+        overwrite=arguments.overwrite,
+    )
+
+
+def _natural(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is negative, expected 0 or more")
+    return value
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is too small, expected 1 or more")
+    return value
+
+
+_natural.__name__, _positive.__name__ = "whole number", "whole number"
+
+if __name__ == "__main__":
+    run_cli(main)

@@ -1,0 +1,121 @@
+"""Sudoku boards: sizes, characters, and the checks every puzzle must pass.
+
+Boards are `uint8 [n, cells]`, row-major, 0 for a blank cell and 1..size for a digit. On disk a
+token is one more than that (0 is padding, 1 a blank cell, 1 + d the digit d).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+TOKEN_OFFSET = 1
+BLANKS = ".0"
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """A board of size x size cells with boxes of `box_height` rows and `box_width` columns."""
+
+    size: int
+    box_height: int
+    box_width: int
+
+    @property
+    def cells(self) -> int:
+        return self.size * self.size
+
+    @property
+    def bands(self) -> int:
+        """Number of bands: groups of `box_height` rows."""
+        return self.size // self.box_height
+
+    @property
+    def stacks(self) -> int:
+        """Number of stacks: groups of `box_width` columns."""
+        return self.size // self.box_width
+
+    @property
+    def square_boxes(self) -> bool:
+        """Whether transposing a board gives a board of the same kind."""
+        return self.box_height == self.box_width
+
+    @property
+    def vocab_size(self) -> int:
+        return self.size + 2
+
+    def board(self) -> dict[str, int]:
+        """The `board` entry of dataset.json."""
+        return {
+            "height": self.size,
+            "width": self.size,
+            "box_height": self.box_height,
+            "box_width": self.box_width,
+        }
+
+    def units(self) -> np.ndarray:
+        """Cell indices `[3 * size, size]` of all rows, columns and boxes, in this order."""
+        cells = np.arange(self.cells).reshape(self.bands, self.box_height, self.stacks, -1)
+        rows = cells.reshape(self.size, self.size)
+        boxes = cells.transpose(0, 2, 1, 3).reshape(self.size, self.size)
+        return np.concatenate([rows, rows.T, boxes])
+
+
+GEOMETRIES = {4: Geometry(4, 2, 2), 6: Geometry(6, 2, 3), 9: Geometry(9, 3, 3)}
+GEOMETRY_OF_LENGTH = {geometry.cells: geometry for geometry in GEOMETRIES.values()}
+
+
+def describe_unit(geometry: Geometry, unit: int) -> str:
+    """`row 3`, `column 1` or `box 9`, counted from 1, for a row of `Geometry.units`."""
+    kind, number = divmod(unit, geometry.size)
+    return f"{('row', 'column', 'box')[kind]} {number + 1}"
+
+
+def describe_cell(geometry: Geometry, cell: int) -> str:
+    row, column = divmod(cell, geometry.size)
+    return f"row {row + 1}, column {column + 1}"
+
+
+def faulty_units(answers: np.ndarray, geometry: Geometry) -> np.ndarray:
+    """Per board and unit, whether the unit does *not* hold every digit once: bool `[n, 3 * size]`.
+
+    `answers` is `uint8 [n, cells]`; a value outside 1..size makes its units faulty.
+    """
+    inside = (answers >= 1) & (answers <= geometry.size)
+    bits = np.where(inside, np.uint16(1) << answers.clip(0, 15).astype(np.uint16), 0)
+    seen = np.bitwise_or.reduce(bits[:, geometry.units()], axis=2)
+    return seen != (1 << (geometry.size + 1)) - 2
+
+
+def contradicted_cells(questions: np.ndarray, answers: np.ndarray) -> np.ndarray:
+    """Per board and cell, whether a clue of the question is not kept by the answer: bool."""
+    return (questions != 0) & (questions != answers)
+
+
+def puzzle_problem(question: np.ndarray, answer: np.ndarray, geometry: Geometry) -> str | None:
+    """What is wrong with one pair of boards (`[cells]` each) in words, or None."""
+    lost = np.flatnonzero(contradicted_cells(question[None], answer[None])[0])
+    if lost.size:
+        cell = int(lost[0])
+        where = describe_cell(geometry, cell)
+        return f"the answer has {answer[cell]} at {where} where the question says {question[cell]}"
+    faulty = np.flatnonzero(faulty_units(answer[None], geometry)[0])
+    if faulty.size:
+        where = describe_unit(geometry, int(faulty[0]))
+        return f"the answer is not a solved Sudoku: {where} does not hold 1..{geometry.size}"
+    return None
+
+
+def draw(board: np.ndarray, geometry: Geometry) -> list[str]:
+    """A board (`[cells]`) as lines of text with box lines; a blank is a dot."""
+    glyphs = np.array([".", *"123456789"])[board.clip(0, 9)].reshape(geometry.size, -1)
+    width = geometry.box_width
+    rule = "+".join(["-" * (2 * width + 1)] * geometry.stacks)
+    lines = [f"+{rule}+"]
+    for index, row in enumerate(glyphs):
+        parts = [" ".join(row[i : i + width]) for i in range(0, geometry.size, width)]
+        lines.append("| " + " | ".join(parts) + " |")
+        if (index + 1) % geometry.box_height == 0:
+            lines.append(f"+{rule}+")
+    return lines
