@@ -64,6 +64,11 @@ class Engine:
         """Add the gradient of `loss`, this rank's share of the step's loss."""
         loss.backward()
 
+    def grad_norm(self) -> Tensor:
+        """L2 norm of all gradients together, fp32 on the device."""
+        grads = [p.grad for p in self.model.parameters() if p.grad is not None]
+        return torch.nn.utils.get_total_norm(grads)
+
     def step(self, lr: float) -> None:
         """Update the parameters at learning rate `lr` and clear their gradients."""
         for group in self.optimizer.param_groups:

@@ -13,11 +13,10 @@ from hrm_scale.config.saved import from_dict
 from hrm_scale.config.schema import RunConfig
 from hrm_scale.data.format import DatasetMeta
 from hrm_scale.errors import CheckpointError, ConfigError
+from hrm_scale.modelling import DTYPES, TABLE, model_config
 from hrm_scale.models import ActModel, build_model
 from hrm_scale.models.attention import resolve_backend
 from hrm_scale.optim.puzzle_table import PuzzleTable
-from hrm_scale.training.modelling import DTYPES, model_config
-from hrm_scale.training.snapshot import TABLE
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor, nn
 
 from hrm_scale.models.attention import resolve_backend
@@ -96,8 +97,8 @@ class HrmCore(nn.Module):
         embedding = F.embedding(inputs, w.tokens)
         if puzzle_vectors is not None:
             missing = config.prefix_len * config.hidden_size - config.puzzle_emb_ndim
-            prefix = F.pad(puzzle_vectors.to(embedding.dtype), (0, missing))
-            prefix = prefix.view(-1, config.prefix_len, config.hidden_size)
+            padded = F.pad(puzzle_vectors.to(embedding.dtype), (0, missing))
+            prefix = rearrange(padded, "b (p d) -> b p d", p=config.prefix_len)
             embedding = torch.cat((prefix, embedding), dim=1)
         if w.positions is not None:
             # 1/sqrt(2) keeps the variance of a sum of two embeddings of equal variance.
@@ -140,7 +141,7 @@ class HrmCore(nn.Module):
             backend, _ = resolve_backend(
                 config.attention, device, config.forward_dtype, config.total_len
             )
-            spec = BlockSpec(config.num_heads, config.head_dim, config.rms_norm_eps, backend)
+            spec = BlockSpec(config.num_heads, config.rms_norm_eps, backend)
             rotary = None
             if config.pos_encodings == "rope":
                 rotary = Rotary.table(config.total_len, config.head_dim, config.rope_theta, device)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor, nn
 
 from hrm_scale.models.attention import attend
@@ -69,7 +70,6 @@ class BlockSpec(NamedTuple):
     """The constants of a block."""
 
     num_heads: int
-    head_dim: int
     eps: float
     attention: str
 
@@ -85,12 +85,10 @@ class BlockWeights(NamedTuple):
 
 def block(x: Tensor, w: BlockWeights, rotary: Rotary | None, spec: BlockSpec) -> Tensor:
     """Post-norm block on x [B, T, D]: attention, then SwiGLU, each as x = rms(x + f(x))."""
-    rows, length, _ = x.shape
-    qkv = F.linear(x, w.qkv).view(rows, length, 3 * spec.num_heads, spec.head_dim)
-    q, k, v = qkv.split(spec.num_heads, dim=2)
+    q, k, v = rearrange(F.linear(x, w.qkv), "b t (n h k) -> n b t h k", n=3, h=spec.num_heads)
     if rotary is not None:
         q, k = rotate(q, rotary), rotate(k, rotary)
-    mixed = attend(q, k, v, spec.attention).reshape(rows, length, -1)
+    mixed = rearrange(attend(q, k, v, spec.attention), "b t h k -> b t (h k)")
     x = rms_norm(x + F.linear(mixed, w.out), spec.eps)
     gate, up = F.linear(x, w.gate_up).chunk(2, dim=-1)
     return rms_norm(x + F.linear(F.silu(gate) * up, w.down), spec.eps)

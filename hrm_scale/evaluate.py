@@ -1,0 +1,89 @@
+"""Evaluate a checkpoint: ``python -m hrm_scale.evaluate checkpoint=RUN [limit=1000]``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from hrm_scale.errors import ConfigError, run_cli
+
+DESCRIPTION = "Evaluate a checkpoint: exact accuracy beside three trivial baselines."
+
+
+def main(arguments: list[str]) -> int:
+    if {"-h", "--help"} & set(arguments):
+        from hrm_scale.config.usage import usage
+
+        print(usage("python -m hrm_scale.evaluate", DESCRIPTION, "evaluate"))
+        return 0
+    from hrm_scale.config.compose import compose
+
+    show = "--show" in arguments
+    resolved = compose([argument for argument in arguments if argument != "--show"], "evaluate")
+    if show:
+        from hrm_scale.config.show import render_show
+
+        print(render_show(resolved))
+        return 0
+
+    from hrm_scale.data import open_dataset
+    from hrm_scale.evaluation.evaluate import evaluate
+    from hrm_scale.evaluation.report import Progress, render_results
+    from hrm_scale.evaluation.restore import pick_device, restore
+
+    run = resolved.run
+    device = pick_device(run.engine.device)
+    restored = restore(
+        Path(run.checkpoint),
+        device=device,
+        halt_max_steps=run.halt_max_steps,
+        dtype=run.dtype,
+        attention=run.engine.attention,
+        compiled=run.engine.compile is True,
+    )
+    path = run.data_path or restored.run.data_path
+    dataset = open_dataset(path)
+    for name in ("kind", "vocab_size", "seq_len"):
+        ours, theirs = getattr(restored.meta, name), getattr(dataset.meta, name)
+        if ours != theirs:
+            raise ConfigError(
+                f"data_path={path} has {name}={theirs}, the checkpoint was trained with {ours}:"
+                " give data of the same kind with data_path=DIR"
+            )
+    rows = min(run.limit or dataset.split(run.split).examples, dataset.split(run.split).examples)
+    progress = Progress(rows)
+    results = evaluate(
+        restored.model,
+        restored.table,
+        dataset,
+        split=run.split,
+        batch_size=run.batch_size or restored.run.global_batch_size,
+        limit=run.limit,
+        seed=run.seed,
+        loss_type=restored.run.arch.loss.loss_type,
+        device=device,
+        progress=progress.update,
+    )
+    progress.close()
+    assert results is not None
+    print(render_results(results, str(restored.checkpoint.path), f"{path} ({run.split})"))
+    if run.output_dir is not None:
+        folder = Path(run.output_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        document = {
+            "checkpoint": str(restored.checkpoint.path),
+            "step": restored.checkpoint.step,
+            "data": {"path": path, "fingerprint": dataset.meta.fingerprint, "split": run.split},
+            "limit": run.limit,
+            "seed": run.seed,
+            "halt_max_steps": restored.model.config.halt_max_steps,
+            "results": results,
+        }
+        file = folder / "results.json"
+        file.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        print(f"written: {file}")
+    return 0
+
+
+if __name__ == "__main__":
+    run_cli(main)

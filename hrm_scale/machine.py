@@ -1,0 +1,58 @@
+"""Facts about this machine that decide what a run can use: cores, memory, processor features."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+GIB = 1 << 30
+
+
+def usable_cores() -> int:
+    """Cores this process may run on: fewer than the machine has under taskset, SLURM or Docker."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _cpu_info() -> Iterator[tuple[str, str]]:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return
+    for line in text.splitlines():
+        name, _, value = line.partition(":")
+        yield name.strip().lower(), value.strip()
+
+
+def cpu_model() -> str:
+    """The processor's name for people; empty when the system does not tell."""
+    return next((value for name, value in _cpu_info() if name == "model name"), "")
+
+
+def cpu_flags() -> set[str]:
+    """The processor's feature flags as Linux names them; empty when the system does not tell."""
+    flags: set[str] = set()
+    for name, value in _cpu_info():
+        if name in ("flags", "features"):
+            flags.update(value.split())
+    return flags
+
+
+def memory_bytes() -> tuple[int, int]:
+    """Total and available memory, the container's limit taken into account; 0 when unknown."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    available = 0
+    try:
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                available = int(line.split()[1]) << 10
+        group = Path("/sys/fs/cgroup")
+        limit = (group / "memory.max").read_text(encoding="ascii").strip()
+        used = int((group / "memory.current").read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return total, available
+    if limit.isdigit() and int(limit) < total:
+        return int(limit), min(available, int(limit) - used)
+    return total, available

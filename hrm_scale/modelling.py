@@ -1,0 +1,60 @@
+"""From configuration and data set to the shape of a model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from hrm_scale.config.schema import ArchConfig
+from hrm_scale.data.format import DatasetMeta
+from hrm_scale.models import ModelConfig
+
+TABLE = "inner.puzzle_emb.weights"
+"""Name of the puzzle table in checkpoints, the published one."""
+
+DTYPES = {"auto": torch.bfloat16, "bfloat16": torch.bfloat16, "float32": torch.float32}
+
+
+def model_config(
+    arch: ArchConfig, meta: DatasetMeta, *, attention: str, compiled: bool
+) -> ModelConfig:
+    """The model's shape for a data set of `meta`'s vocabulary and length."""
+    return ModelConfig(
+        vocab_size=meta.vocab_size,
+        seq_len=meta.seq_len,
+        hidden_size=arch.hidden_size,
+        num_heads=arch.num_heads,
+        H_layers=arch.H_layers,
+        L_layers=arch.L_layers,
+        H_cycles=arch.H_cycles,
+        L_cycles=arch.L_cycles,
+        expansion=arch.expansion,
+        puzzle_emb_ndim=arch.puzzle_emb_ndim,
+        pos_encodings=arch.pos_encodings,
+        rope_theta=arch.rope_theta,
+        rms_norm_eps=arch.rms_norm_eps,
+        halt_max_steps=arch.halt_max_steps,
+        halt_exploration_prob=arch.halt_exploration_prob,
+        act_enabled=arch.act_enabled,
+        forward_dtype=DTYPES[arch.forward_dtype],
+        attention=attention,
+        compile=compiled,
+    )
+
+
+def dataset_facts(meta: DatasetMeta) -> dict[str, Any]:
+    """What a checkpoint must remember of its data so that the model can be used without them."""
+    names = (
+        "kind",
+        "storage",
+        "vocab_size",
+        "seq_len",
+        "pad_id",
+        "ignore_label_id",
+        "blank_identifier_id",
+        "num_puzzle_identifiers",
+        "board",
+        "fingerprint",
+    )
+    return {name: getattr(meta, name) for name in names}

@@ -1,0 +1,145 @@
+"""The state of a run as named tensors and JSON, and back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hrm_scale.checkpoint import (
+    LoadedCheckpoint,
+    carry_part_name,
+    pack_optimizer,
+    read_carry,
+    require_fit,
+    unpack_optimizer,
+)
+from hrm_scale.engine import Engine
+from hrm_scale.modelling import TABLE
+from hrm_scale.models import Carry
+from hrm_scale.optim.puzzle_table import PuzzleTable
+
+
+@dataclass
+class TrainState:
+    """What changes while a run trains, but for the model, the optimizer and the table.
+
+    `step` optimizer steps and `position` samples are done. `carries` holds one slice of slots a
+    micro-step, None before the first step. `sums` are the metric sums of the `sum_steps` steps
+    since the last log line. `evaluated` is the last step whose evaluation was finished.
+    """
+
+    step: int = 0
+    position: int = 0
+    carries: list[Carry] | None = None
+    sums: dict[str, Tensor] = field(default_factory=dict)
+    sum_steps: int = 0
+    evaluated: int = 0
+
+
+def slot_range(
+    micro: int, rank: int, ranks: int, accumulation: int, global_batch: int
+) -> tuple[int, int]:
+    """Slots [start, stop) of the global batch that a rank owns in a micro-step."""
+    rows = global_batch // (accumulation * ranks)
+    start = micro * (global_batch // accumulation) + rank * rows
+    return start, start + rows
+
+
+def take(
+    engine: Engine,
+    table: PuzzleTable | None,
+    state: TrainState,
+    *,
+    accumulation: int,
+    global_batch: int,
+) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
+    """Checkpoint parts of this rank, and the JSON of its counters."""
+    parts: dict[str, dict[str, Tensor]] = {}
+    if engine.rank == 0:
+        parts["model"] = dict(engine.model.state_dict())
+        parts["optimizer"] = pack_optimizer(engine.model.named_parameters(), engine.optimizer)
+        if table is not None:
+            parts["puzzle_table"] = {TABLE: table.weights}
+    for micro, carry in enumerate(state.carries or ()):
+        slots = slot_range(micro, engine.rank, engine.ranks, accumulation, global_batch)
+        parts[carry_part_name(*slots)] = _carry_tensors(carry)
+    counters = {
+        "samples": state.position,
+        "sum_steps": state.sum_steps,
+        "evaluated": state.evaluated,
+        "sums": {name: float(value) for name, value in state.sums.items()},
+    }
+    return parts, counters
+
+
+def put_back(
+    checkpoint: LoadedCheckpoint,
+    engine: Engine,
+    table: PuzzleTable | None,
+    *,
+    position: int,
+    accumulation: int,
+    global_batch: int,
+) -> TrainState:
+    """Load model, optimizer and table in place; returns the rest as a new TrainState.
+
+    Raises CheckpointError, before anything is changed, when the checkpoint is of another model or
+    batch size.
+    """
+    expected = {name: tuple(value.shape) for name, value in engine.model.state_dict().items()}
+    require_fit(checkpoint, "model", expected)
+    if table is not None:
+        require_fit(checkpoint, "puzzle_table", {TABLE: tuple(table.weights.shape)})
+    carries = []
+    for micro in range(accumulation):
+        slots = slot_range(micro, engine.rank, engine.ranks, accumulation, global_batch)
+        tensors = read_carry(checkpoint, *slots)
+        carries.append(_carry({name: t.to(engine.device) for name, t in tensors.items()}))
+
+    engine.model.load_state_dict(dict(checkpoint.part("model").items()))
+    unpack_optimizer(
+        dict(checkpoint.part("optimizer").items()),
+        engine.model.named_parameters(),
+        engine.optimizer,
+    )
+    if table is not None:
+        table.weights.copy_(checkpoint.part("puzzle_table")[TABLE])
+    counters = checkpoint.state
+    sums = {
+        name: torch.tensor(value, dtype=torch.float64, device=engine.device)
+        for name, value in counters["sums"].items()
+    }
+    return TrainState(
+        step=checkpoint.step,
+        position=position,
+        carries=carries,
+        sums=sums,
+        sum_steps=counters["sum_steps"],
+        evaluated=counters["evaluated"],
+    )
+
+
+def _carry_tensors(carry: Carry) -> dict[str, Tensor]:
+    return {
+        **{f"z/{level}": z for level, z in enumerate(carry.z)},
+        **{f"data/{name}": value for name, value in carry.data.items()},
+        "steps": carry.steps,
+        "halted": carry.halted,
+    }
+
+
+def _carry(tensors: dict[str, Tensor]) -> Carry:
+    levels = sum(name.startswith("z/") for name in tensors)
+    return Carry(
+        z=tuple(tensors[f"z/{level}"] for level in range(levels)),
+        steps=tensors["steps"],
+        halted=tensors["halted"],
+        data={
+            name.removeprefix("data/"): value
+            for name, value in tensors.items()
+            if name.startswith("data/")
+        },
+    )
