@@ -1,0 +1,102 @@
+"""Speed of the training step, beside the machine's own matrix rate, in one run.
+
+``python -m benchmarks.step`` times the very step that training uses on random data, for the three
+configurations that the reference was measured at, and, in the same process, a step in the style of
+the reference: every weight cast at every use, torch's fused attention. Medians of several steps.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from hrm_scale.errors import run_cli
+
+# name: width, layers a level, heads, tokens, vocabulary, rows on a CPU, rows on a GPU
+CONFIGS: dict[str, tuple[int, int, int, int, int, int, int]] = {
+    "small": (128, 2, 2, 81, 11, 64, 768),
+    "sudoku27m": (512, 4, 8, 81, 11, 32, 768),
+    "arc27m": (512, 4, 8, 900, 12, 4, 96),
+}
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.step", description=__doc__)
+    parser.add_argument("--configs", nargs="+", choices=CONFIGS, default=list(CONFIGS))
+    parser.add_argument(
+        "--dtypes", nargs="+", choices=("bfloat16", "float32"), default=["bfloat16"]
+    )
+    parser.add_argument(
+        "--variants",
+        nargs="+",
+        choices=("eager", "compiled", "reference-style"),
+        default=["reference-style", "eager", "compiled"],
+    )
+    parser.add_argument("--rows", type=int, help="rows of the batch (default: per configuration)")
+    parser.add_argument("--steps", type=int, default=7, help="timed steps of each variant")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--output", type=Path, help="also write the figures as JSON")
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str]) -> int:
+    options = parse(arguments)
+    if options.one:
+        from benchmarks.step_runner import measure
+
+        print(json.dumps(measure(**json.loads(options.one))))
+        return 0
+    rows: list[dict[str, Any]] = []
+    print(
+        f"{'config':10} {'dtype':9} {'variant':16} {'s/step':>8} {'min':>8} {'ex/s':>8}"
+        f" {'GFLOP/s':>8} {'matrix':>8} {'share':>6} {'peak MiB':>9} {'first s':>8} {'ratio':>6}"
+    )
+    for name in options.configs:
+        for dtype in options.dtypes:
+            base: float | None = None
+            for variant in options.variants:
+                row = run_one(name, dtype, variant, options)
+                base = row["median_s"] if base is None else base
+                row["ratio"] = row["median_s"] / base
+                rows.append(row)
+                print(format_row(row), flush=True)
+    print("share: of the machine's matrix rate in that process; ratio: time against the first row")
+    if options.output:
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        document = {"command": ["python", "-m", "benchmarks.step", *arguments], "rows": rows}
+        options.output.write_text(json.dumps(document, indent=1) + "\n")
+    return 0
+
+
+def run_one(name: str, dtype: str, variant: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Measure in a fresh process, so that memory and compilation are its own."""
+    job = {
+        "shape": CONFIGS[name],
+        "dtype": dtype,
+        "variant": variant,
+        "rows": options.rows,
+        "steps": options.steps,
+        "device": options.device,
+    }
+    command = [sys.executable, "-m", "benchmarks.step", "--one", json.dumps(job)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    figures = json.loads(done.stdout.splitlines()[-1])
+    return {"config": name, "dtype": dtype, "variant": variant, **figures}
+
+
+def format_row(row: dict[str, Any]) -> str:
+    return (
+        f"{row['config']:10} {row['dtype']:9} {row['variant']:16} {row['median_s']:8.3f}"
+        f" {row['min_s']:8.3f} {row['examples_per_s']:8.1f} {row['gflops']:8.0f}"
+        f" {row['matrix_gflops']:8.0f} {row['share']:6.0%} {row['peak_mib']:9.0f}"
+        f" {row['first_s']:8.1f} {row['ratio']:6.2f}"
+    )
+
+
+if __name__ == "__main__":
+    run_cli(main)

@@ -1,0 +1,136 @@
+"""The README's promises: its commands run as written, its tables and links are true."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hrm_scale import errors
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def commands(document: Path) -> list[list[str]]:
+    """Every command of every shell block, without its comment."""
+    text = document.read_text(encoding="utf-8")
+    found = []
+    for block in re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        lines = block.replace("\\\n", " ").splitlines()
+        found += [words for line in lines if (words := shlex.split(line, comments=True))]
+    return found
+
+
+README = commands(ROOT / "README.md")
+
+
+def modules() -> list[str]:
+    every = [words for document in DOCUMENTS for words in commands(document)]
+    return sorted({w[w.index("-m") + 1] for w in every if "-m" in w})
+
+
+def arguments_of(module: str) -> list[list[str]]:
+    return [w[w.index("-m") + 2 :] for w in README if "-m" in w and w[w.index("-m") + 1] == module]
+
+
+def run(words: list[str], folder: Path) -> str:
+    words = [sys.executable if word == "python" else word for word in words]
+    done = subprocess.run(
+        words,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, f"{shlex.join(words)}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def test_the_two_commands_come_first() -> None:
+    assert README[:2] == [["./launch.sh", "demo"], ["./launch.sh", "test"]]
+
+
+def test_launch_commands_exist() -> None:
+    listed = run(["bash", str(ROOT / "launch.sh"), "help"], ROOT)
+    for document in DOCUMENTS:
+        text = document.read_text(encoding="utf-8")
+        used = set(re.findall(r"\./launch\.sh ([a-z]+)", text))
+        for command in used:
+            assert re.search(rf"^  {command} ", listed, re.MULTILINE), f"{document.name}: {command}"
+
+
+@pytest.mark.parametrize("module", modules())
+def test_modules_exist_and_explain_themselves(module: str) -> None:
+    assert (ROOT / Path(*module.split("."))).with_suffix(".py").is_file(), module
+    assert "usage" in run(["python", "-m", module, "--help"], ROOT)
+
+
+@pytest.mark.parametrize("base", ["train", "evaluate", "predict"])
+def test_configurations_are_accepted(base: str) -> None:
+    from hrm_scale.config.compose import compose
+
+    module = f"hrm_scale.{base}"
+    told = arguments_of(module)
+    assert told, f"the README shows no {module}"
+    for arguments in told:
+        compose([argument for argument in arguments if argument != "--show"], base=base)
+
+
+def test_run_folder_is_where_the_readme_looks_for_it() -> None:
+    """`evaluate checkpoint=...` names the folder that the `train` command above it writes."""
+    from hrm_scale.config.compose import compose
+
+    trained = [a for a in arguments_of("hrm_scale.train") if "run_name=first" in a]
+    folder = compose(trained[0]).run.checkpoint_path
+    for base in ("evaluate", "predict"):
+        for arguments in arguments_of(f"hrm_scale.{base}"):
+            assert f"checkpoint={folder}" in arguments
+
+
+@pytest.mark.slow
+def test_tiny_data_set_as_written(tmp_path: Path) -> None:
+    tiny = [words for words in README if any("data/tiny" in word for word in words)]
+    assert [words[2] for words in tiny] == [
+        "shards.sudoku",
+        "tools.shards",
+        "tools.shards",
+        "hrm_scale.train",
+    ]
+    for words in tiny:
+        run(words, tmp_path)
+    assert (tmp_path / "data" / "tiny" / "dataset.json").is_file()
+
+
+def test_exit_codes_are_all_told() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = text[text.index("## Exit codes") :].split("\n## ")[0]
+    told = {int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)}
+    assert told == {value for name, value in vars(errors).items() if name.startswith("EXIT_")}
+
+
+def test_configuration_keys_exist() -> None:
+    from hrm_scale.config import keys
+
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = text[text.index("## Configuration") :].split("\n## ")[0]
+    rows = re.findall(r"^\| (`.*?`) \|", table, re.MULTILINE)
+    told = {key for row in rows for key in re.findall(r"`([\w.]+)`", row)}
+    assert len(told) > 15
+    assert told <= set(keys.TRAIN), told - set(keys.TRAIN)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)", document.read_text(encoding="utf-8"))
+    for link in links:
+        if not link.startswith("https://"):
+            assert (document.parent / link).exists(), link

@@ -1,0 +1,85 @@
+"""The doctor's verdict follows from what it finds."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+
+from hrm_scale import doctor
+
+ROOT = Path(__file__).resolve().parents[2]
+Usage = namedtuple("Usage", "total used free")
+
+
+def test_report_names_what_a_run_uses(tmp_path: Path) -> None:
+    report = doctor.examine(tmp_path)
+    assert report.problems == []
+    assert set(report.sections) == {
+        "software",
+        "machine",
+        "devices",
+        "arithmetic",
+        "backends",
+        "tracking",
+    }
+    assert report.sections["backends"]["AdamATan2"].startswith(("torch: ", "cuda-extension: "))
+    assert ": " in report.sections["backends"]["attention, bfloat16"]
+    text = doctor.render(report)
+    assert text.splitlines()[-1].startswith("doctor: ready")
+    # Made to be pasted in public.
+    assert str(tmp_path) not in text
+
+
+def test_missing_package_is_a_problem(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    version = doctor._version
+    monkeypatch.setattr(doctor, "_version", lambda n: None if n == "safetensors" else version(n))
+    monkeypatch.chdir(tmp_path)
+    assert doctor.main([]) == 5
+    output = capsys.readouterr().out
+    assert "problem: safetensors is not installed: run ./launch.sh env" in output
+    assert output.splitlines()[-1] == "doctor: not ready, 1 problem(s) above"
+
+
+def test_missing_torch_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    version = doctor._version
+    monkeypatch.setattr(doctor, "_version", lambda name: None if name == "torch" else version(name))
+    monkeypatch.setitem(sys.modules, "torch", None)
+    report = doctor.examine(tmp_path)
+    assert report.problems == ["torch is not installed: run ./launch.sh env"]
+
+
+def test_full_disk_is_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        doctor.shutil, "disk_usage", lambda folder: Usage(1 << 40, 1 << 40, 1 << 20)
+    )
+    report = doctor.examine(tmp_path)
+    assert any("disk left" in note for note in report.notes)
+    assert doctor.verdict(report).startswith("ready, ")
+
+
+@pytest.mark.parametrize(
+    ("flags", "native"),
+    [({"avx2", "avx512_bf16"}, True), ({"amx_bf16"}, True), ({"avx512f"}, False), (set(), False)],
+)
+def test_bfloat16_on_a_cpu_is_read_from_its_flags(
+    monkeypatch: pytest.MonkeyPatch, flags: set[str], native: bool
+) -> None:
+    import torch
+
+    monkeypatch.setattr(doctor, "cpu_flags", lambda: flags)
+    assert doctor._bfloat16_support(torch, torch.device("cpu"))[0] is native
+
+
+def test_json_is_one_object() -> None:
+    command = [sys.executable, "-m", "hrm_scale.doctor", "--json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    document = json.loads(done.stdout)
+    assert document["ready"] is True
+    assert document["sections"]["software"]["torch"]
