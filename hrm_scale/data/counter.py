@@ -9,6 +9,7 @@ are not used: their streams may change between numpy versions, and these must no
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -89,10 +90,17 @@ def permutation(key: int, count: int) -> np.ndarray:
     The low bits of each draw are replaced by the number itself: one plain sort yields the
     permutation, and a tie of the upper bits (there are at least 64 - 31) goes to the smaller.
     """
-    mask = (1 << max(1, (count - 1).bit_length())) - 1
-    values = draws(key, 0, count)
-    values &= np.uint64(_MASK ^ mask)
-    values |= _steps(count)[0]
-    values.sort()
-    values &= np.uint64(mask)
+    return permutations([key], count)[0]
+
+
+def permutations(keys: Sequence[int], count: int) -> np.ndarray:
+    """`permutation` for several keys at once, int64 [keys, count]."""
+    bits = np.uint64((1 << max(1, (count - 1).bit_length())) - 1)
+    numbers, steps = _steps(count)
+    firsts = np.array([(key + GAMMA) & _MASK for key in keys], np.uint64)
+    values = mix_array(firsts[:, None] + steps)
+    values &= ~bits
+    values |= numbers
+    values.sort(axis=1)
+    values &= bits
     return values.view(np.int64)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hrm_scale.data.augment import augment_sudoku, draw_augmentations
+from hrm_scale.data.augment import augment_packed, draw_augmentations
 from hrm_scale.data.batch import Batch, widen
 from hrm_scale.data.buffers import BufferPool
 from hrm_scale.data.cache import SharedCache
 from hrm_scale.data.groups import GroupTable
-from hrm_scale.data.order import Layout, Order
+from hrm_scale.data.order import Layout, Order, Piece
 from hrm_scale.data.prefetch import ordered
 from hrm_scale.data.window import MaskedRecords, Window
 from hrm_scale.errors import ConfigError, DataError
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from hrm_scale.data.dataset import Dataset
 
 STATE_VERSION = 1
-ROWS_TOGETHER = 3072
-"""Rows a rank gathers at once where batches are smaller: about the size of a core's cache."""
+ROWS_TOGETHER = 1536
+"""Rows a rank gathers at once where its batches are smaller: what a core's cache holds. Four times
+as many with augmentation, whose fixed cost per gather is higher."""
 
 
 class Loader:
@@ -32,8 +33,9 @@ class Loader:
     global_batch_size G, accumulation K, ranks R: micro-step m of rank r takes rows
     ``[m*G/K + r*G/(K*R), ... + G/(K*R))`` of global batch b, which is positions [bG, (b+1)G).
     window: records shuffled together, None for the whole epoch. threads: 0 reads in the caller.
-    prefetch: global batches made ahead (small ones: at least two gathers of ROWS_TOGETHER rows). on_error: "raise" | "mask" (rows of a damaged record
-    become padding with labels -100; more than `mask_budget` of the split's examples raises).
+    prefetch: global batches made ahead (small ones: at least two gathers of ROWS_TOGETHER rows).
+    on_error: "raise" | "mask" (rows of a damaged record become padding with labels -100; more
+    than `mask_budget` of the split's examples raises).
     ConfigError for sizes that do not divide; DataError for damage found when opening.
     """
 
@@ -78,7 +80,10 @@ class Loader:
                 f"{dataset.path}: augmentation {kind!r} cannot be applied while training: "
                 "build the data set with --storage dense"
             )
-        self._columns = ["inputs", "labels", "puzzle_identifiers"]
+        self._columns = ["inputs", "labels"]
+        self._identified = self._meta.num_puzzle_identifiers > 1  # otherwise every one is 0
+        if self._identified:
+            self._columns.append("puzzle_identifiers")
         if self._augment:
             self._columns.append("groups")
         self._reader = dataset.reader(split, verify=verify)
@@ -96,11 +101,12 @@ class Loader:
         self._windows: SharedCache[Window] = SharedCache(cached)
         self._pool = BufferPool()
 
-    def batches(self, position: int) -> Iterator[list[Batch]]:
+    def batches(self, position: int) -> Generator[list[Batch], None, None]:
         """From an absolute position on, endlessly: the micro-batches of this rank, K per item."""
         # Small batches are made several at a time, as the fixed cost of a gather is then shared;
         # the very first comes alone, as somebody waits for it.
-        together = max(1, ROWS_TOGETHER // (self._batch // self._ranks))
+        wanted = ROWS_TOGETHER * (4 if self._augment else 1)
+        together = max(1, wanted // (self._batch // self._ranks))
         rest = itertools.count(position + self._batch, self._batch * together)
         tasks = itertools.chain([(position, 1)], ((start, together) for start in rest))
         # One gather under way and one waiting, else the thread would idle at every hand-over.
@@ -172,41 +178,47 @@ class Loader:
     def _gather(self, ranges: list[tuple[int, int]]) -> Batch:
         rows = sum(stop - start for start, stop in ranges)
         inputs, labels = self._pool.empty((2, rows, self._meta.seq_len), np.uint8)
-        identifiers = np.empty(rows, np.int32)
-        groups = np.empty(rows, np.int32) if self._augment else None
-        choices = np.empty(rows, np.int64) if self._augment else None
+        identifiers = np.zeros(rows, np.int32)
         damaged: np.ndarray | None = None
         at = 0
-        for start, stop in ranges:
-            for piece in self._order.pieces(start, stop):
-                window = self._window(piece.records)
-                part = slice(at, at + len(piece.rows))
-                window.take("inputs", piece.rows, inputs[part])
-                window.take("labels", piece.rows, labels[part])
-                window.take("puzzle_identifiers", piece.rows, identifiers[part])
-                if groups is not None and choices is not None:
-                    window.take("groups", piece.rows, groups[part])
-                    choices[part] = draw_augmentations(
-                        self._meta.augmentation["count"],
-                        self._seed,
-                        piece.epoch,
-                        piece.offset,
-                        len(piece.rows),
-                    )
-                if (hurt := window.damaged(piece.rows)) is not None:
-                    damaged = np.zeros(rows, np.bool_) if damaged is None else damaged
-                    damaged[part] = hurt
-                at = part.stop
-        if groups is not None and choices is not None:
-            inputs, labels = augment_sudoku(
-                inputs,
-                labels,
-                groups,
-                choices,
-                self._meta.augmentation["seed"],
-                self._meta.board,
-            )
+        pieces = itertools.chain.from_iterable(self._order.pieces(*span) for span in ranges)
+        # Small sets have the same window in every epoch: one gather then serves several epochs.
+        for records, neighbours in itertools.groupby(pieces, key=lambda piece: piece.records):
+            window, parts = self._window(records), list(neighbours)
+            chosen = parts[0].rows if len(parts) == 1 else np.concatenate([p.rows for p in parts])
+            part = slice(at, at + len(chosen))
+            if self._augment:
+                self._take_augmented(window, parts, chosen, (inputs[part], labels[part]))
+            else:
+                window.take("inputs", chosen, inputs[part])
+                window.take("labels", chosen, labels[part])
+            if self._identified:
+                window.take("puzzle_identifiers", chosen, identifiers[part])
+            if (hurt := window.damaged(chosen)) is not None:
+                damaged = np.zeros(rows, np.bool_) if damaged is None else damaged
+                damaged[part] = hurt
+            at = part.stop
         return widen(inputs, labels, identifiers, self._meta, damaged, self._pool)
+
+    def _take_augmented(
+        self,
+        window: Window,
+        pieces: list[Piece],
+        chosen: np.ndarray,
+        out: tuple[np.ndarray, np.ndarray],
+    ) -> None:
+        """Rows of a window, each under the symmetry drawn for its place in its epoch."""
+        spec = self._meta.augmentation
+        groups = np.empty(len(chosen), np.int32)
+        window.take("groups", chosen, groups)
+        choice = np.concatenate(
+            [
+                draw_augmentations(spec["count"], self._seed, p.epoch, p.offset, len(p.rows))
+                for p in pieces
+            ]
+        )
+        table, rows = window.boards(chosen)
+        augment_packed(table, rows, groups, choice, spec["seed"], self._meta.board, out)
 
     def _window(self, records: tuple[int, ...]) -> Window:
         return self._windows.get(

@@ -19,8 +19,12 @@ from typing import NamedTuple
 import numpy as np
 
 from hrm_scale.data.cache import SharedCache
-from hrm_scale.data.counter import RECORDS, ROWS, STRIPES, make_key, permutation
+from hrm_scale.data.counter import RECORDS, ROWS, STRIPES, make_key, permutation, permutations
 from hrm_scale.data.groups import GroupTable
+
+MANY = 1 << 62
+SMALL_EPOCH = 1 << 14
+EPOCHS_TOGETHER = 8
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,8 @@ class Order:
             sums = np.concatenate([[0], np.cumsum(self._fixed)])
             self._stripe_rows = np.diff(sums[layout.stripe_bounds])
             self._cycle_rows = int(self._stripe_rows.sum())
+        self._alike = self._rows_of_every_epoch()
+        self._blocks: SharedCache[np.ndarray] = SharedCache(2 + cached)
         self._starts = [0]  # of the epochs met so far, where their lengths differ
         self._starts_lock = threading.Lock()
 
@@ -111,6 +117,12 @@ class Order:
             return found
         epoch, offset = self.epoch_of(start)
         wanted = stop - start
+        while wanted > 0 and self._alike:
+            records, rows = self._small_epoch(epoch)
+            taken = rows[offset : offset + wanted]
+            found.append(Piece(epoch, offset, records, taken))
+            wanted -= len(taken)
+            epoch, offset = epoch + 1, 0
         while wanted > 0:
             starts = self._plan(epoch).window_starts
             window = int(starts.searchsorted(offset, side="right")) - 1
@@ -142,22 +154,41 @@ class Order:
         assert self._layout.table is not None
         return self._layout.table.record_rows(self._seed, epoch)
 
+    def _rows_of_every_epoch(self) -> int:
+        """Rows of an epoch if each is one small window and all are equally long, otherwise 0."""
+        per_stripe = np.diff(self._layout.stripe_bounds)
+        if self._layout.table is not None or (self._window or MANY) < int(per_stripe.max()):
+            return 0
+        rows = int(self._stripe_rows[0])
+        return rows if rows <= SMALL_EPOCH and (self._stripe_rows == rows).all() else 0
+
+    def _stripe(self, epoch: int) -> tuple[int, int]:
+        """First record of the stripe an epoch reads, and the one after its last."""
+        stripe = 0
+        if self._stripes > 1:
+            stripe = int(self._cycle(epoch // self._stripes)[0][epoch % self._stripes])
+        return self._bounds[stripe], self._bounds[stripe + 1]
+
     def _plan(self, epoch: int) -> _Plan:
         def compute() -> _Plan:
-            stripe = 0
-            if self._stripes > 1:
-                stripe = int(self._cycle(epoch // self._stripes)[0][epoch % self._stripes])
-            first, last = self._bounds[stripe : stripe + 2]
-            rows = self._record_rows(epoch)
-            if last - first == 1:
-                return _Plan(np.array([first]), np.array([0, rows[first]]))
+            first, last = self._stripe(epoch)
             records = permutation(make_key(RECORDS, self._seed, epoch), last - first) + first
-            rows = rows[records]
+            rows = self._record_rows(epoch)[records]
             edges = np.arange(0, len(records), self._window or len(records))
             per_window = np.add.reduceat(rows, edges)
             return _Plan(records, np.concatenate([[0], np.cumsum(per_window)]))
 
         return self._plans.get(epoch, compute)
+
+    def _small_epoch(self, epoch: int) -> tuple[tuple[int, ...], np.ndarray]:
+        """The only window of an epoch; the rows of neighbouring epochs are drawn together."""
+        block, inner = divmod(epoch, EPOCHS_TOGETHER)
+
+        def compute() -> np.ndarray:
+            epochs = range(block * EPOCHS_TOGETHER, (block + 1) * EPOCHS_TOGETHER)
+            return permutations([make_key(ROWS, self._seed, e, 0) for e in epochs], self._alike)
+
+        return tuple(range(*self._stripe(epoch))), self._blocks.get(block, compute)[inner]
 
     def _window_rows(self, epoch: int, window: int) -> tuple[tuple[int, ...], np.ndarray]:
         def compute() -> tuple[tuple[int, ...], np.ndarray]:

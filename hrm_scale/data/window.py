@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from hrm_scale.data.augment import pack_sudoku
 from hrm_scale.data.reader import SplitReader
 from hrm_scale.errors import DataError
 
@@ -64,6 +65,7 @@ class Window:
                 masked.add(record, rows, error)
                 parts.append(None)
         self._damaged: np.ndarray | None = None
+        self._packed: np.ndarray | None = None
         if any(part is None for part in parts):
             self._damaged = np.repeat([part is None for part in parts], self._counts)
         self._tables: dict[str, np.ndarray] = {}
@@ -83,6 +85,18 @@ class Window:
                         for part, rows in zip(parts, self._counts, strict=True)
                     ]
                 )
+
+    def boards(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """A table of packed Sudokus (`pack_sudoku`) and the rows of it that are these rows."""
+        if self._tables:
+            if self._packed is None:
+                self._packed = pack_sudoku(self._tables["inputs"], self._tables["labels"])
+            return self._packed, rows
+        width = self._reader.index.columns["inputs"].row_shape[0]
+        inputs, labels = np.empty((2, len(rows), width), np.uint8)
+        self.take("inputs", rows, inputs)
+        self.take("labels", rows, labels)
+        return pack_sudoku(inputs, labels), np.arange(len(rows))
 
     def damaged(self, rows: np.ndarray) -> np.ndarray | None:
         """Which of the rows belong to a damaged record, bool [n]; None when none can."""

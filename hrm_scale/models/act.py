@@ -6,8 +6,9 @@ steps; when it has halted it takes a new example. What it remembers in between i
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -49,18 +50,45 @@ class Outputs(NamedTuple):
     q_continue_logits: Tensor
     target_q_continue: Tensor | None
 
+    def detach(self) -> Outputs:
+        """The same numbers without their graph."""
+        return Outputs(
+            self.logits.detach(),
+            self.q_halt_logits.detach(),
+            self.q_continue_logits.detach(),
+            self.target_q_continue,
+        )
 
-class Core(Protocol):
-    """The network under the ACT wrapper: one reasoning step on latent states."""
 
-    def initial(self) -> tuple[Tensor, ...]: ...
-    def cast(self) -> NamedTuple: ...
-    def embed(self, w: NamedTuple, inputs: Tensor, puzzle_vectors: Tensor | None) -> Tensor: ...
-    def reason(
-        self, w: NamedTuple, z: tuple[Tensor, ...], embedding: Tensor
-    ) -> tuple[Tensor, ...]: ...
-    def read(self, w: NamedTuple, z: tuple[Tensor, ...]) -> Tensor: ...
-    def judge(self, w: NamedTuple, z: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]: ...
+class Core(nn.Module, ABC):
+    """The network under the ACT wrapper: one reasoning step on latent states.
+
+    Its weights are cast once a step (`cast`) and handed to every other method as `w`.
+    """
+
+    @abstractmethod
+    def initial(self) -> tuple[Tensor, ...]:
+        """The state of a fresh slot: [D] for each level, broadcast over positions."""
+
+    @abstractmethod
+    def cast(self) -> Any:
+        """All weights in the forward dtype."""
+
+    @abstractmethod
+    def embed(self, w: Any, inputs: Tensor, puzzle_vectors: Tensor | None) -> Tensor:
+        """Input embedding [B, T, D] of inputs [B, S] and puzzle vectors [B, E]."""
+
+    @abstractmethod
+    def reason(self, w: Any, z: tuple[Tensor, ...], embedding: Tensor) -> tuple[Tensor, ...]:
+        """The states [B, T, D] after one reasoning step."""
+
+    @abstractmethod
+    def read(self, w: Any, z: tuple[Tensor, ...]) -> Tensor:
+        """Logits [B, S, V] of the answer."""
+
+    @abstractmethod
+    def judge(self, w: Any, z: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        """Values of halting and of continuing, fp32 [B] each."""
 
 
 def refill(carry: Carry, batch: dict[str, Tensor]) -> Carry:
@@ -77,7 +105,7 @@ def refill(carry: Carry, batch: dict[str, Tensor]) -> Carry:
 class ActModel(nn.Module):
     """One ACT step of a recursive reasoning model, in training or evaluation."""
 
-    def __init__(self, config: ModelConfig, inner: nn.Module) -> None:
+    def __init__(self, config: ModelConfig, inner: Core) -> None:
         super().__init__()
         self.config = config
         self.inner = inner

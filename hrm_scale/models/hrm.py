@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from hrm_scale.models.act import Core
 from hrm_scale.models.attention import resolve_backend
 from hrm_scale.models.config import ModelConfig
 from hrm_scale.models.layers import (
@@ -49,7 +50,7 @@ class QHead(nn.Module):
         self.bias = nn.Parameter(torch.full((2,), -5.0))
 
 
-class HrmCore(nn.Module):
+class HrmCore(Core):
     """One reasoning step: H_cycles x (L_cycles fast steps, one slow step), the last of each graded.
 
     The gradient is the one-step approximation of the fixed point's (sec. 2, "approximate

@@ -10,6 +10,8 @@ Shape letters: B rows, T positions, D width, H heads, K head width, I inner widt
 from __future__ import annotations
 
 import math
+import typing
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
@@ -133,6 +135,15 @@ class Block(nn.Module):
         self.self_attn = SelfAttention(config)
         self.mlp = SwiGLU(config)
 
+    def cast(self, dtype: torch.dtype) -> BlockWeights:
+        """The weights in `dtype`, connected to the fp32 parameters by autograd."""
+        return BlockWeights(
+            self.self_attn.qkv_proj.weight.to(dtype),
+            self.self_attn.o_proj.weight.to(dtype),
+            self.mlp.gate_up_proj.weight.to(dtype),
+            self.mlp.down_proj.weight.to(dtype),
+        )
+
 
 class Level(nn.Module):
     """A stack of blocks: one recurrent network of the hierarchy."""
@@ -142,13 +153,5 @@ class Level(nn.Module):
         self.layers = nn.ModuleList(Block(config) for _ in range(depth))
 
     def cast(self, dtype: torch.dtype) -> list[BlockWeights]:
-        """The weights of all blocks in `dtype`, connected to the fp32 parameters by autograd."""
-        return [
-            BlockWeights(
-                layer.self_attn.qkv_proj.weight.to(dtype),
-                layer.self_attn.o_proj.weight.to(dtype),
-                layer.mlp.gate_up_proj.weight.to(dtype),
-                layer.mlp.down_proj.weight.to(dtype),
-            )
-            for layer in self.layers
-        ]
+        """The weights of all blocks in `dtype`."""
+        return [block.cast(dtype) for block in typing.cast(Iterable[Block], self.layers)]

@@ -47,10 +47,10 @@ class AdamATan2(Optimizer):
         for group in self.param_groups:
             for param in group["params"]:
                 if param.grad is not None:
-                    self._update(param, group)
+                    self._update(param, param.grad.float(), group)
         return loss
 
-    def _update(self, param: Tensor, group: dict[str, Any]) -> None:
+    def _update(self, param: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
         state = self.state[param]
         if not state:
             # The count stays on the CPU, where reading it does not make the GPU wait.
@@ -61,7 +61,6 @@ class AdamATan2(Optimizer):
         count = state["step"].item()
         beta1, beta2 = group["betas"]
         lr = group["lr"]
-        grad = param.grad.float()
         mean, square = state["exp_avg"], state["exp_avg_sq"]
         mean.lerp_(grad, 1 - beta1)
         square.lerp_(grad.square(), 1 - beta2)
@@ -101,7 +100,7 @@ def _same_steps(extension: type[Optimizer], device: torch.device) -> bool:
             param.grad = grad.clone()
             optimizer.step()
         results.append(param.detach())
-    return torch.allclose(*results, rtol=0, atol=1e-6)
+    return torch.allclose(results[0], results[1], rtol=0, atol=1e-6)
 
 
 def make_optimizer(

@@ -87,7 +87,7 @@ def train_step(
             engine.backward(loss / global_batch_size)
         new_carries.append(carry)
         grads = vectors.grad if vectors is not None else None
-        micro.append(MicroStep(loss.detach(), Outputs(*map(_detach, outputs)), grads))
+        micro.append(MicroStep(loss.detach(), outputs.detach(), grads))
         for name, value in metrics.items():
             sums[name] = sums[name] + value if name in sums else value
 
@@ -105,7 +105,3 @@ def train_step(
         )
     engine.step(rates.lr)
     return result
-
-
-def _detach(value: Tensor | None) -> Tensor | None:
-    return None if value is None else value.detach()

@@ -86,9 +86,12 @@ def test_closing_stops_the_threads_and_reading_ahead_is_bounded(tmp_path: Path) 
     loader._global_batches = lambda *a: (calls.append(a), original(*a))[1]  # type: ignore
     batches = loader.batches(0)
     next(batches)
-    time.sleep(0.3)
-    assert data_threads() == 2
+    patience = time.monotonic() + 20
+    while len(calls) < 4 and time.monotonic() < patience:
+        time.sleep(0.01)
+    time.sleep(0.1)
     assert len(calls) == 4  # the one delivered, and three ahead although nobody asked yet
+    assert data_threads() == 2
     batches.close()  # type: ignore[attr-defined]
     assert data_threads() == 0
 

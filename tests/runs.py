@@ -1,0 +1,159 @@
+"""Small training runs for tests: their command line, their processes, and what they leave behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from hrm_scale.checkpoint import read_checkpoint
+from hrm_scale.config.compose import compose
+from hrm_scale.training.build import build_trainer
+from hrm_scale.training.trainer import Trainer
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# A float32 model of width 32 on 4x4 boards, about 20 ms a step.
+TINY: dict[str, Any] = {
+    "epochs": "null",
+    "eval_interval": "null",
+    "global_batch_size": 8,
+    "lr": 1e-3,
+    "lr_warmup_steps": 5,
+    "arch.hidden_size": 32,
+    "arch.num_heads": 2,
+    "arch.H_layers": 1,
+    "arch.L_layers": 1,
+    "arch.H_cycles": 1,
+    "arch.L_cycles": 2,
+    "arch.puzzle_emb_ndim": 16,
+    "arch.halt_max_steps": 4,
+    "arch.halt_exploration_prob": 0.5,
+    "arch.forward_dtype": "float32",
+    "engine.device": "cpu",
+    "engine.compile": "false",
+    "log.wandb": "off",
+    "log.every": 5,
+    "log.console": "quiet",
+}
+
+
+def arguments(data: Path, run: Path, **changes: Any) -> list[str]:
+    """The command line of a tiny run; `changes` replace settings, `__` standing for a dot."""
+    settings = {**TINY, **{name.replace("__", "."): value for name, value in changes.items()}}
+    settings = {"data_path": data, "checkpoint_path": run, **settings}
+    return [f"{name}={value}" for name, value in settings.items()]
+
+
+def environment() -> dict[str, str]:
+    """One thread, so that runs equal each other bit for bit on any machine."""
+    return {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+
+
+def command(module: str, *args: object) -> list[str]:
+    return [sys.executable, "-m", module, *map(str, args)]
+
+
+def call(
+    module: str, *args: object, timeout: float = 120, **options: Any
+) -> subprocess.CompletedProcess[str]:
+    """Run a module to its end as a user would."""
+    return subprocess.run(
+        command(module, *args),
+        cwd=ROOT,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        **options,
+    )
+
+
+def start(module: str, *args: object) -> subprocess.Popen[str]:
+    """Start a module, to be signalled while it works."""
+    return subprocess.Popen(
+        command(module, *args),
+        cwd=ROOT,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_until(
+    condition: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 120
+) -> None:
+    """Wait for a condition while the process lives; fail when it ends or time is over first."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if process.poll() is not None:
+            out, err = process.communicate()
+            raise AssertionError(f"ended with {process.returncode} too early:\n{out}\n{err}")
+        if time.monotonic() > end:
+            process.kill()
+            raise AssertionError(f"nothing happened in {seconds} s")
+        time.sleep(0.002)
+
+
+def saved_steps(run: Path) -> list[int]:
+    """Steps of the complete checkpoints of a run."""
+    folders = (run / "checkpoints").glob("step-*/manifest.json")
+    return sorted(int(path.parent.name.removeprefix("step-")) for path in folders)
+
+
+def tensors_of(run: Path) -> dict[str, Tensor]:
+    """Every tensor of the newest checkpoint of a run, as PART/NAME."""
+    checkpoint = read_checkpoint(run)
+    return {
+        f"{part}/{name}": tensor
+        for part, file in checkpoint.parts.items()
+        for name, tensor in file.items()
+    }
+
+
+def assert_same_bits(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
+    """The same names, and under each the same dtype, shape and bits."""
+    assert set(one) == set(other)
+    different = [
+        name
+        for name in one
+        if one[name].dtype != other[name].dtype
+        or one[name].shape != other[name].shape
+        or one[name].numpy().tobytes() != other[name].numpy().tobytes()
+    ]
+    assert not different, f"{len(different)} of {len(one)} tensors differ: {different[:5]}"
+
+
+def metrics_of(run: Path) -> list[dict[str, float]]:
+    """The lines of metrics.jsonl without measured times."""
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    return [
+        {name: value for name, value in json.loads(line).items() if not name.startswith("perf/")}
+        for line in lines
+    ]
+
+
+def error_lines(stderr: str) -> list[str]:
+    return [line for line in stderr.splitlines() if line.startswith("error:")]
+
+
+def train_here(data: Path, run: Path, **changes: Any) -> Trainer:
+    """Train to the end inside this process; the run folder is free again afterwards."""
+    resolved = compose(arguments(data, run, **changes))
+    trainer = build_trainer(resolved.run, resolved.presets)
+    try:
+        trainer.run()
+    finally:
+        trainer.reporter.close()
+        trainer.lock.close()
+    return trainer

@@ -1,0 +1,89 @@
+"""Parameter counts and floating-point operations equal the published ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from hrm_scale.models import ActModel, ModelConfig, build_model
+from hrm_scale.models.config import ModelConfig as Config
+from hrm_scale.models.flops import evaluation_flops, head_flops, reasoning_flops, training_flops
+from tests.tiny_models import tiny_config
+
+SMALL: dict[str, Any] = {"vocab_size": 11, "seq_len": 81, "hidden_size": 128, "num_heads": 2}
+SMALL |= {"H_layers": 2, "L_layers": 2, "puzzle_emb_ndim": 128}
+STANDARD: dict[str, Any] = {"vocab_size": 11, "seq_len": 81, "hidden_size": 512, "num_heads": 8}
+STANDARD |= {"H_layers": 4, "L_layers": 4, "puzzle_emb_ndim": 512}
+LONG = {**STANDARD, "vocab_size": 12, "seq_len": 900}
+
+
+def build(settings: dict[str, Any]) -> ActModel:
+    with torch.device("meta"):
+        return build_model("hrm_v1", ModelConfig(**settings, H_cycles=2, L_cycles=2))
+
+
+def count(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+# Counts and GFLOP a step of the published implementation, measured and worked out from its code.
+@pytest.mark.parametrize(
+    ("settings", "rows", "gflop", "parameters"),
+    [
+        pytest.param(SMALL, 64, 95.6, 1_051_650, id="small"),
+        pytest.param(STANDARD, 32, 1174.7, 27_275_266, id="27M-81-tokens"),
+        pytest.param(LONG, 4, 2024.5, 27_276_290, id="27M-900-tokens"),
+    ],
+)
+def test_size_and_work_are_the_published_models(
+    settings: dict[str, Any], rows: int, gflop: float, parameters: int
+) -> None:
+    model = build(settings)
+    assert count(model) == parameters
+    assert training_flops(model.config, rows) / 1e9 == pytest.approx(gflop, abs=0.05)
+
+
+def test_buffers_are_not_parameters_but_are_saved() -> None:
+    model = build(SMALL)
+    names = {name for name, _ in model.named_parameters()}
+    assert set(model.state_dict()) - names == {"inner.H_init", "inner.L_init"}
+
+
+def test_learned_positions_cover_prefix_and_sequence() -> None:
+    learned = build({**SMALL, "pos_encodings": "learned"})
+    assert count(learned) == count(build(SMALL)) + 82 * 128
+
+
+@pytest.mark.parametrize(
+    ("width", "prefix"), [(0, 0), (1, 1), (31, 1), (32, 1), (33, 2), (64, 2), (65, 3)]
+)
+def test_prefix_has_as_many_positions_as_the_puzzle_embedding_needs(
+    width: int, prefix: int
+) -> None:
+    config = tiny_config(puzzle_emb_ndim=width)
+    assert config.prefix_len == prefix
+    assert config.total_len == 16 + prefix
+
+
+@pytest.mark.parametrize(("width", "inner"), [(32, 256), (128, 512), (512, 1536), (384, 1024)])
+def test_mlp_width_is_rounded_up_to_256(width: int, inner: int) -> None:
+    assert tiny_config(hidden_size=width).mlp_size == inner
+
+
+def test_work_without_act_is_one_reasoning_step_less() -> None:
+    with_act, without = tiny_config(), tiny_config(act_enabled=False)
+    one_step = tiny_config(halt_max_steps=1)
+    rows = 8
+    saved = training_flops(with_act, rows) - training_flops(without, rows)
+    assert saved == reasoning_flops(with_act, rows)
+    assert training_flops(one_step, rows) == training_flops(without, rows)
+
+
+def test_work_grows_linearly_with_rows_and_evaluation_runs_every_step() -> None:
+    config: Config = tiny_config()
+    assert training_flops(config, 6) == 6 * training_flops(config, 1)
+    step = reasoning_flops(config, 3) + head_flops(config, 3)
+    assert evaluation_flops(config, 3) == config.halt_max_steps * step

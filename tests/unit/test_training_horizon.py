@@ -1,0 +1,147 @@
+"""When a run ends, whether it compiles, and that a folder belongs to one process."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hrm_scale.config.schema import EvaluationConfig, RunConfig
+from hrm_scale.errors import ConfigError
+from hrm_scale.training.compilation import resolve_compile
+from hrm_scale.training.horizon import Horizon, plan_horizon
+from hrm_scale.training.lock import lock_run
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+
+
+def plan(examples: float = 1000, **settings: Any) -> Horizon:
+    defaults: dict[str, Any] = {"global_batch_size": 32, "epochs": None, "eval_interval": None}
+    return plan_horizon(RunConfig(**{**defaults, **settings}), examples)
+
+
+@pytest.mark.parametrize(
+    ("settings", "steps", "limit"),
+    [
+        ({"epochs": 10, "eval_interval": 10}, 312, "epochs"),  # 10 * 1000 / 32, rounded down
+        ({"max_steps": 77}, 77, "max_steps"),
+        ({"max_samples": 3200}, 100, "max_samples"),
+        ({"max_samples": 3231}, 100, "max_samples"),
+        ({"max_steps": 77, "max_samples": 3200}, 77, "max_steps"),
+        ({"epochs": 1, "max_steps": 77, "max_samples": 3200}, 31, "epochs"),
+        ({"max_steps": 40, "max_time": 60}, 40, "max_steps"),
+    ],
+)
+def test_the_smallest_limit_ends_the_run(
+    settings: dict[str, Any], steps: int, limit: str
+) -> None:
+    horizon = plan(**settings)
+    assert (horizon.total_steps, horizon.limit) == (steps, limit)
+    assert horizon.steps_per_epoch == 1000 / 32
+
+
+def test_time_alone_gives_a_horizon_that_is_never_reached() -> None:
+    horizon = plan(max_time=60)
+    assert horizon.limit == "max_time"
+    assert horizon.total_steps > 10**11
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"), [({"max_samples": 31}, "max_samples=31"), ({"epochs": 1}, "epochs=1")]
+)
+def test_less_than_one_step_is_an_error(settings: dict[str, Any], named: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        plan(examples=20, **settings)
+    message = str(caught.value)
+    assert named in message
+    assert "global_batch_size=32" in message
+    assert "\n" not in message
+
+
+def test_evaluation_is_every_so_many_epochs_or_steps() -> None:
+    assert plan(epochs=100, eval_interval=10).eval_every == 312
+    assert plan(max_steps=9).eval_every is None
+    # An interval below one step means every step.
+    assert plan(examples=2, epochs=100, eval_interval=10).eval_every == 1
+    both = plan(epochs=100, eval_interval=10, evaluation=EvaluationConfig(every_steps=7))
+    assert both.eval_every == 7
+    assert [step for step in range(1, 22) if both.evaluates_at(step)] == [7, 14, 21]
+
+
+def test_saving_without_an_interval_is_left_to_the_clock() -> None:
+    assert not plan(max_steps=9).saves_at(9)
+
+
+@given(st.integers(1, 5000), st.integers(1, 64), st.integers(1, 40))
+def test_a_run_never_trains_on_more_than_its_epochs(
+    examples: int, batch: int, epochs: int
+) -> None:
+    try:
+        horizon = plan(examples=examples, epochs=epochs, eval_interval=epochs,
+                       global_batch_size=batch)
+    except ConfigError:
+        assert examples * epochs < batch
+        return
+    assert horizon.total_steps * batch <= examples * epochs < (horizon.total_steps + 1) * batch
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_compile_is_what_was_asked_for(asked: bool) -> None:
+    assert resolve_compile(asked, CPU, 1) == (asked, "asked for")
+
+
+def test_automatic_compile_waits_for_a_long_run_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: f"/bin/{name}")
+    assert resolve_compile("auto", CUDA, 1)[0]
+    assert resolve_compile("auto", CPU, 100_000)[0]
+    assert not resolve_compile("auto", CPU, 10)[0]
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    compiled, why = resolve_compile("auto", CPU, 100_000)
+    assert not compiled
+    assert "g++" in why
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from hrm_scale.training.lock import lock_run
+handle = lock_run(Path(sys.argv[1]))
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_second_process_is_refused_until_the_first_one_is_gone(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    other = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(run)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+        text=True,
+    )
+    try:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(ConfigError, match="another process is training in") as caught:
+            lock_run(run)
+        assert str(run) in str(caught.value)
+        # Even a killed process leaves no lock behind.
+        other.kill()
+        other.wait()
+        lock_run(run).close()
+    finally:
+        other.kill()
+        other.communicate()
+
+
+def test_the_lock_is_free_after_closing(tmp_path: Path) -> None:
+    lock_run(tmp_path / "run").close()
+    lock_run(tmp_path / "run").close()

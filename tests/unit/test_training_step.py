@@ -1,0 +1,238 @@
+"""One optimizer step: its draws, its guard, its metrics, and its state on the way to a file."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from hrm_scale.checkpoint import CheckpointManager, read_checkpoint
+from hrm_scale.engine import Engine
+from hrm_scale.errors import CheckpointError, NonFiniteError
+from hrm_scale.models import Carry, Draws
+from hrm_scale.optim.adam_atan2 import make_optimizer
+from hrm_scale.optim.puzzle_table import PuzzleTable
+from hrm_scale.training.guards import check_finite
+from hrm_scale.training.metrics import reduced_metrics
+from hrm_scale.training.snapshot import TrainState, put_back, take
+from hrm_scale.training.step import Rates, StepResult, exploration_draws, train_step
+from tests.runs import assert_same_bits
+from tests.tiny_models import random_batch, tiny_model
+
+ROWS, MICRO = 8, 2
+RATES = Rates(1e-3, 1e-2, 0.1)
+CPU = torch.device("cpu")
+
+
+@given(st.integers(0, 2**63 - 1), st.integers(1, 2**40), st.integers(1, 64), st.integers(1, 20))
+def test_draws_are_in_range_and_a_function_of_seed_and_step(
+    seed: int, step: int, size: int, maximum: int
+) -> None:
+    rand, randint = exploration_draws(seed, step, size, maximum)
+    assert (rand.dtype, randint.dtype) == (np.float32, np.int32)
+    assert rand.shape == randint.shape == (size,)
+    assert ((rand >= 0) & (rand < 1)).all()
+    assert ((randint >= 2) & (randint <= max(maximum, 2))).all()
+    again = exploration_draws(seed, step, size, maximum)
+    assert (again[0] == rand).all()
+    assert (again[1] == randint).all()
+
+
+def test_draws_differ_between_steps_and_seeds_and_cover_their_range() -> None:
+    first = exploration_draws(0, 1, 4096, 16)
+    for other in (exploration_draws(0, 2, 4096, 16), exploration_draws(1, 1, 4096, 16)):
+        assert abs(np.corrcoef(first[0], other[0])[0, 1]) < 0.1
+        assert (first[1] == other[1]).mean() < 0.15
+    counts = np.bincount(first[1], minlength=17)
+    assert counts[:2].sum() == 0
+    # 15 values, 273 of each expected: six deviations.
+    assert np.abs(counts[2:] - 4096 / 15).max() < 6 * (4096 / 15) ** 0.5
+    assert abs(first[0].mean() - 0.5) < 0.03
+
+
+class Setting:
+    """A tiny model with table, engine and carries, stepping with `accumulation` slices."""
+
+    def __init__(self, accumulation: int = 1, seed: int = 0) -> None:
+        self.model = tiny_model(seed).train()
+        # Halting must be a close call, or exploration would never matter.
+        with torch.no_grad():
+            self.model.inner.q_head.bias.zero_()
+        self.engine = Engine("cpu")
+        optimizer = make_optimizer(self.model.parameters(), CPU, (0.9, 0.95), 0.1)
+        self.engine.prepare(self.model, optimizer)
+        self.table = PuzzleTable(3, 16, CPU)
+        self.accumulation = accumulation
+        self.carries: list[Carry] = []
+        self.steps = 0
+
+    def slices(self, values: dict[str, Tensor]) -> list[dict[str, Tensor]]:
+        size = ROWS // self.accumulation
+        return [
+            {name: value[start : start + size] for name, value in values.items()}
+            for start in range(0, ROWS, size)
+        ]
+
+    def step(self, guard: object = None) -> StepResult:
+        self.steps += 1
+        batches = self.slices(random_batch(self.model.config, ROWS, seed=self.steps))
+        rand, randint = exploration_draws(0, self.steps, ROWS, 4)
+        draws = self.slices({"rand": torch.from_numpy(rand), "randint": torch.from_numpy(randint)})
+        if not self.carries:
+            self.carries = [self.model.initial_carry(batch) for batch in batches]
+        result = train_step(
+            self.engine,
+            self.table,
+            self.carries,
+            batches,
+            [Draws(**draw) for draw in draws],
+            RATES,
+            global_batch_size=ROWS,
+            loss_type="stablemax_cross_entropy",
+            before_update=guard,  # type: ignore[arg-type]
+        )
+        self.carries = result.carries
+        return result
+
+    def everything(self) -> dict[str, Tensor]:
+        state = {name: value.clone() for name, value in self.model.state_dict().items()}
+        return {**state, "table": self.table.weights.clone()}
+
+
+@pytest.mark.parametrize("accumulation", [2, 4, 8])
+def test_slices_add_up_to_the_whole_batch(accumulation: int) -> None:
+    whole, sliced = Setting(), Setting(accumulation)
+    early = 0
+    for _ in range(6):
+        one, several = whole.step(), sliced.step()
+        for name, value in one.metrics.items():
+            assert float(several.metrics[name]) == pytest.approx(float(value), rel=1e-4, abs=1e-6)
+        for field in ("halted", "steps"):
+            parts = torch.cat([getattr(carry, field) for carry in several.carries])
+            assert torch.equal(parts, getattr(one.carries[0], field))
+        (carry,) = one.carries
+        early += int((carry.halted & (carry.steps < 4)).sum())
+    assert early > 0
+    for name, value in whole.everything().items():
+        torch.testing.assert_close(sliced.everything()[name], value, rtol=0, atol=2e-5)
+
+
+def test_what_the_guard_raises_leaves_parameters_and_table_alone() -> None:
+    setting = Setting()
+    setting.step()
+    before = setting.everything()
+
+    def guard(result: StepResult) -> None:
+        grads = [parameter.grad for parameter in setting.model.parameters()]
+        assert all(grad is not None for grad in grads)
+        assert float(setting.engine.grad_norm()) > 0
+        check_finite(step=2, positions=(8, 16), loss=float("nan"))
+
+    with pytest.raises(NonFiniteError, match=r"loss is nan at step 2, samples \[8, 16\)"):
+        setting.step(guard)
+    assert_same_bits(setting.everything(), before)
+
+
+def test_gradients_are_gone_after_a_step_and_the_loss_is_detached() -> None:
+    setting = Setting(MICRO)
+    result = setting.step()
+    assert all(parameter.grad is None for parameter in setting.model.parameters())
+    assert not any(micro.loss.requires_grad for micro in result.micro)
+    assert not any(value.requires_grad for value in result.metrics.values())
+    assert len(result.micro) == MICRO
+
+
+def test_the_table_moves_by_its_own_rate() -> None:
+    setting = Setting()
+    setting.step()
+    moved = setting.table.weights.abs()
+    assert float(moved.max()) == pytest.approx(RATES.puzzle_emb_lr, rel=1e-5)
+    assert bool(((moved - RATES.puzzle_emb_lr).abs() < 1e-7).all())
+
+
+def test_losses_are_per_row_and_the_rest_per_halted_row() -> None:
+    sums = {
+        "count": torch.tensor(4),
+        "accuracy": torch.tensor(3.0),
+        "steps": torch.tensor(10),
+        "lm_loss": torch.tensor(16.0, dtype=torch.float64),
+        "q_halt_loss": torch.tensor(8.0),
+    }
+    values = reduced_metrics(Engine("cpu"), sums, 32, 0.5)
+    assert values == {
+        "train/count": 1.0,
+        "train/accuracy": 0.75,
+        "train/steps": 2.5,
+        "train/lm_loss": 0.5,
+        "train/q_halt_loss": 0.25,
+        "train/lr": 0.5,
+    }
+    none = reduced_metrics(Engine("cpu"), {**sums, "count": torch.tensor(0)}, 32, 0.5)
+    assert none["train/count"] == 0.0
+
+
+def snapshot(setting: Setting, folder: Path) -> TrainState:
+    state = TrainState(3, 24, setting.carries, {"lm_loss": torch.tensor(0.1).double()}, 3, 2)
+    parts, counters = take(
+        setting.engine, setting.table, state, accumulation=setting.accumulation, global_batch=ROWS
+    )
+    CheckpointManager(folder).save(state.step, parts, counters, {})
+    return state
+
+
+def restore(setting: Setting, folder: Path) -> TrainState:
+    return put_back(
+        read_checkpoint(folder),
+        setting.engine,
+        setting.table,
+        position=24,
+        accumulation=setting.accumulation,
+        global_batch=ROWS,
+    )
+
+
+def test_a_restored_state_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> None:
+    first, second = Setting(MICRO), Setting(MICRO, seed=5)
+    for _ in range(3):
+        first.step()
+    saved = snapshot(first, tmp_path)
+    state = restore(second, tmp_path)
+    assert replace(state, carries=None, sums={}) == replace(saved, carries=None, sums={})
+    assert {name: float(value) for name, value in state.sums.items()} == {
+        "lm_loss": float(saved.sums["lm_loss"])
+    }
+    assert state.carries is not None
+    second.carries, second.steps = state.carries, 3
+    for _ in range(3):
+        a, b = first.step(), second.step()
+        assert_same_bits(a.metrics, b.metrics)
+    assert_same_bits(first.everything(), second.everything())
+
+
+def test_carries_are_read_by_slot_under_another_accumulation(tmp_path: Path) -> None:
+    first, second = Setting(MICRO), Setting(4)
+    first.step()
+    snapshot(first, tmp_path)
+    carries = restore(second, tmp_path).carries
+    assert carries is not None
+    assert [len(carry.halted) for carry in carries] == [2] * 4
+    for level in range(2):
+        joined = torch.cat([carry.z[level] for carry in carries])
+        assert torch.equal(joined, torch.cat([carry.z[level] for carry in first.carries]))
+
+
+def test_a_checkpoint_of_another_model_changes_nothing(tmp_path: Path) -> None:
+    first, second = Setting(), Setting(seed=5)
+    first.step()
+    snapshot(first, tmp_path)
+    second.table = PuzzleTable(4, 16, CPU)
+    before = second.everything()
+    with pytest.raises(CheckpointError):
+        restore(second, tmp_path)
+    assert_same_bits(second.everything(), before)
