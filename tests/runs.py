@@ -1,4 +1,4 @@
-"""Small training runs for tests: their command line, their processes, and what they leave behind."""
+"""Small training runs for tests: their command lines, processes, and what they leave behind."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from hrm_scale.checkpoint import read_checkpoint
@@ -147,10 +148,24 @@ def error_lines(stderr: str) -> list[str]:
     return [line for line in stderr.splitlines() if line.startswith("error:")]
 
 
-def train_here(data: Path, run: Path, **changes: Any) -> Trainer:
-    """Train to the end inside this process; the run folder is free again afterwards."""
+def make_halting_likely(trainer: Trainer) -> None:
+    """A fresh halt head never halts by itself; this one starts with opinions, half of them to."""
+    head = trainer.model.inner.q_head
+    generator = torch.Generator().manual_seed(7)
+    with torch.no_grad():
+        head.weight.copy_(torch.randn(head.weight.shape, generator=generator))
+        head.bias.zero_()
+
+
+def train_here(
+    data: Path, run: Path, prepare: Callable[[Trainer], None] | None = None, **changes: Any
+) -> Trainer:
+    """Train to the end inside this process, after `prepare` has seen the trainer. The run folder
+    is free again afterwards."""
     resolved = compose(arguments(data, run, **changes))
     trainer = build_trainer(resolved.run, resolved.presets)
+    if prepare is not None:
+        prepare(trainer)
     try:
         trainer.run()
     finally:

@@ -75,7 +75,7 @@ class Dataset:
 
     def reader(self, split: str, *, verify: bool = True) -> SplitReader:
         """A new reader of a split, with its own record of what has been verified."""
-        return SplitReader(self.path / split, split, self.index(split), self.meta, verify=verify)
+        return SplitReader(self.path / split, self.index(split), self.meta, verify=verify)
 
     def identifiers(self) -> list[str]:
         """Names of the puzzle identifiers."""

@@ -23,6 +23,8 @@ from hrm_scale.data.counter import RECORDS, ROWS, STRIPES, make_key, permutation
 from hrm_scale.data.groups import GroupTable
 
 MANY = 1 << 62
+# Epochs of one small window (dense Sudoku: 1000 rows) are ordered several at a time: same numbers,
+# but the fixed cost of drawing and sorting is shared.
 SMALL_EPOCH = 1 << 14
 EPOCHS_TOGETHER = 8
 
@@ -97,9 +99,6 @@ class Order:
         _, starts = self._cycle(cycle)
         inner = int(starts.searchsorted(rest, side="right")) - 1
         return cycle * self._stripes + inner, rest - int(starts[inner])
-
-    def epoch_length(self, epoch: int) -> int:
-        return int(self._plan(epoch).window_starts[-1])
 
     def epoch_start(self, epoch: int) -> int:
         """Position of the first example of an epoch."""

@@ -26,11 +26,8 @@ class SplitReader:
     verify: compare every member with its xxh3 and its value ranges when it is first touched.
     """
 
-    def __init__(
-        self, folder: Path, split: str, index: SplitIndex, meta: DatasetMeta, *, verify: bool
-    ) -> None:
+    def __init__(self, folder: Path, index: SplitIndex, meta: DatasetMeta, *, verify: bool) -> None:
         self._folder = folder
-        self._split = split
         self._index = index
         self._meta = meta
         self._verify = verify

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,27 +35,45 @@ def read_puzzles(text: str | None, source: str, board: Mapping[str, int]) -> lis
     column `question` and perhaps `answer`. Raises DataError with one line."""
     if text is not None:
         return [Puzzle("puzzle", parse_puzzle(text, board, source))]
+    lines = _read_text(source).splitlines()
+    if not any(line.strip() for line in lines):
+        raise DataError(f"file={source} is empty: write one puzzle a line")
+    try:
+        if "question" in next(csv.reader(line for line in lines if line.strip())):
+            return _read_table(lines, source, board)
+    except csv.Error as error:
+        raise DataError(f"file={source} is no readable CSV: {error}") from None
+    return [
+        Puzzle(f"line {n}", parse_puzzle(line, board, f"{source} line {n}"))
+        for n, line in enumerate(lines, start=1)
+        if line.strip()
+    ]
+
+
+def _read_text(source: str) -> str:
     path = Path(source)
     try:
         content = path.read_bytes()
-        text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode()
+        return (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8-sig")
     except FileNotFoundError:
         raise DataError(f"file={source} does not exist") from None
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise DataError(f"file={source} cannot be read: {error}") from None
-    lines = [line for line in text.splitlines() if line.strip()]
-    if not lines:
-        raise DataError(f"file={source} is empty: write one puzzle a line")
-    if "question" not in lines[0]:
-        return [
-            Puzzle(f"line {n}", parse_puzzle(line, board, f"{source} line {n}"))
-            for n, line in enumerate(lines, start=1)
-        ]
+
+
+def _read_table(lines: list[str], source: str, board: Mapping[str, int]) -> list[Puzzle]:
+    first = next(n for n, line in enumerate(lines) if line.strip())
+    table = csv.DictReader(lines[first:])
     puzzles = []
-    for n, row in enumerate(csv.DictReader(lines), start=2):
-        where = f"{source} line {n}"
+    for row in table:
+        number = first + table.line_num
+        where = f"{source} line {number}"
         answer = parse_puzzle(row["answer"], board, where) if row.get("answer") else None
-        puzzles.append(Puzzle(f"line {n}", parse_puzzle(row["question"], board, where), answer))
+        # A row shorter than the header has no question at all.
+        question = parse_puzzle(row["question"] or "", board, where)
+        puzzles.append(Puzzle(f"line {number}", question, answer))
+    if not puzzles:
+        raise DataError(f"file={source} has a header and no puzzle below it")
     return puzzles
 
 

@@ -80,7 +80,7 @@ def data_threads() -> int:
 
 def test_closing_stops_the_threads_and_reading_ahead_is_bounded(tmp_path: Path) -> None:
     dataset = open_dataset(write_online(tmp_path / "d", examples=2000))
-    loader = Loader(dataset, "train", seed=0, global_batch_size=2000, threads=2, prefetch=3)
+    loader = Loader(dataset, "train", seed=0, global_batch_size=7000, threads=2, prefetch=3)
     calls = []
     original = loader._global_batches
     loader._global_batches = lambda *a: (calls.append(a), original(*a))[1]  # type: ignore

@@ -192,7 +192,9 @@ def test_answers_depend_on_the_question(positions: str, width: int) -> None:
         assert not torch.allclose(other.logits, outputs.logits)
 
 
-@pytest.mark.parametrize(("positions", "same"), [("rope", False), ("learned", False), ("none", True)])
+@pytest.mark.parametrize(
+    ("positions", "same"), [("rope", False), ("learned", False), ("none", True)]
+)
 def test_positions_matter_only_when_they_are_encoded(positions: str, same: bool) -> None:
     model = tiny_model(pos_encodings=positions, puzzle_emb_ndim=0).eval()
     batch = random_batch(model.config, 1)
@@ -220,9 +222,7 @@ def test_every_parameter_but_none_else_learns_in_one_step() -> None:
     # A fresh halt head has zero weights, which let no gradient through to the state: as published.
     batch = random_batch(model.config, ROWS)
     leaf = vectors(model.config).requires_grad_()
-    carry, outputs = model(
-        refill(model.initial_carry(batch), batch), leaf, no_exploration(ROWS)
-    )
+    carry, outputs = model(refill(model.initial_carry(batch), batch), leaf, no_exploration(ROWS))
     loss, _ = act_loss(outputs, carry, "stablemax_cross_entropy")
     loss.backward()
     for name, parameter in model.named_parameters():

@@ -120,7 +120,9 @@ def test_loss_is_of_all_rows_and_metrics_are_of_halted_rows_with_labels() -> Non
 def test_without_a_target_there_is_no_continue_loss() -> None:
     labels = torch.ones(2, 3).int()
     outputs = outputs_of(torch.zeros(2, 3, 4), target=False)
-    loss, metrics = act_loss(outputs, carry_of(labels, torch.ones(2).bool()), "softmax_cross_entropy")
+    loss, metrics = act_loss(
+        outputs, carry_of(labels, torch.ones(2).bool()), "softmax_cross_entropy"
+    )
     assert "q_continue_loss" not in metrics
     expected = float(metrics["lm_loss"]) + 0.5 * float(metrics["q_halt_loss"])
     assert float(loss) == pytest.approx(expected)
@@ -129,7 +131,8 @@ def test_without_a_target_there_is_no_continue_loss() -> None:
 def test_only_the_loss_carries_a_gradient() -> None:
     logits = torch.randn(2, 3, 4).requires_grad_()
     loss, metrics = act_loss(
-        outputs_of(logits), carry_of(torch.ones(2, 3).int(), torch.ones(2).bool()),
+        outputs_of(logits),
+        carry_of(torch.ones(2, 3).int(), torch.ones(2).bool()),
         "stablemax_cross_entropy",
     )
     assert loss.requires_grad

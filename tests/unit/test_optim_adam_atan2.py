@@ -118,7 +118,8 @@ def test_state_dict_round_trip_continues_exactly() -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [{"lr": -1.0}, {"weight_decay": -0.1}, {"betas": (1.0, 0.9)}, {"betas": (0.9, -0.1)}]
+    "settings",
+    [{"lr": -1.0}, {"weight_decay": -0.1}, {"betas": (1.0, 0.9)}, {"betas": (0.9, -0.1)}],
 )
 def test_impossible_settings_are_refused(settings: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="must"):

@@ -22,7 +22,7 @@ def test_rates_stay_between_zero_and_base(
 ) -> None:
     for step in {1, warmup - 1, warmup, warmup + 1, total // 2, total} & set(range(1, total + 1)):
         rate = learning_rate(step, base, warmup_steps=warmup, total_steps=total, min_ratio=ratio)
-        assert 0 < rate * (1 + 1e-9) or (ratio == 0 and step == total)
+        assert rate * (1 + 1e-9) > 0 or (ratio == 0 and step == total)
         assert rate <= base * (1 + 1e-12)
         if step >= warmup:
             assert rate >= base * ratio * (1 - 1e-12)
@@ -39,7 +39,9 @@ def test_rates_rise_in_the_warm_up_and_never_after(
     ]
     start = max(warmup - 1, 0)
     assert all(a < b for a, b in zip(rates[:start], rates[1:start], strict=False))
-    assert all(a >= b - 1e-12 * base for a, b in zip(rates[start + 1 :], rates[start + 2 :], strict=False))
+    assert all(
+        a >= b - 1e-12 * base for a, b in zip(rates[start + 1 :], rates[start + 2 :], strict=False)
+    )
     if warmup:
         assert rates[warmup - 1] == base
         assert rates[0] == pytest.approx(base / warmup)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -61,7 +60,9 @@ def inputs_of(batches: Sequence[dict[str, torch.Tensor]]) -> np.ndarray:
 
 @settings(max_examples=25)
 @given(
-    st.sampled_from([(1, 1), (1, 4), (2, 3), (4, 1), (3, 2)]), st.integers(0, 999), st.integers(0, 40)
+    st.sampled_from([(1, 1), (1, 4), (2, 3), (4, 1), (3, 2)]),
+    st.integers(0, 999),
+    st.integers(0, 40),
 )
 def test_on_halt_serves_free_slots_in_order_and_every_sample_once(
     numbered: Dataset, shape: tuple[int, int], seed: int, start: int

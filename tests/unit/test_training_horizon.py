@@ -39,9 +39,7 @@ def plan(examples: float = 1000, **settings: Any) -> Horizon:
         ({"max_steps": 40, "max_time": 60}, 40, "max_steps"),
     ],
 )
-def test_the_smallest_limit_ends_the_run(
-    settings: dict[str, Any], steps: int, limit: str
-) -> None:
+def test_the_smallest_limit_ends_the_run(settings: dict[str, Any], steps: int, limit: str) -> None:
     horizon = plan(**settings)
     assert (horizon.total_steps, horizon.limit) == (steps, limit)
     assert horizon.steps_per_epoch == 1000 / 32
@@ -53,14 +51,12 @@ def test_time_alone_gives_a_horizon_that_is_never_reached() -> None:
     assert horizon.total_steps > 10**11
 
 
-@pytest.mark.parametrize(
-    ("settings", "named"), [({"max_samples": 31}, "max_samples=31"), ({"epochs": 1}, "epochs=1")]
-)
-def test_less_than_one_step_is_an_error(settings: dict[str, Any], named: str) -> None:
+def test_less_than_one_step_is_an_error() -> None:
     with pytest.raises(ConfigError) as caught:
-        plan(examples=20, **settings)
+        plan(examples=20, epochs=1, eval_interval=1)
     message = str(caught.value)
-    assert named in message
+    assert "epochs=1" in message
+    assert "20 examples an epoch" in message
     assert "global_batch_size=32" in message
     assert "\n" not in message
 
@@ -80,12 +76,11 @@ def test_saving_without_an_interval_is_left_to_the_clock() -> None:
 
 
 @given(st.integers(1, 5000), st.integers(1, 64), st.integers(1, 40))
-def test_a_run_never_trains_on_more_than_its_epochs(
-    examples: int, batch: int, epochs: int
-) -> None:
+def test_a_run_never_trains_on_more_than_its_epochs(examples: int, batch: int, epochs: int) -> None:
     try:
-        horizon = plan(examples=examples, epochs=epochs, eval_interval=epochs,
-                       global_batch_size=batch)
+        horizon = plan(
+            examples=examples, epochs=epochs, eval_interval=epochs, global_batch_size=batch
+        )
     except ConfigError:
         assert examples * epochs < batch
         return

@@ -1,0 +1,221 @@
+"""Counting right answers, against plain numpy over all rows at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hrm_scale.data import open_dataset
+from hrm_scale.evaluation.evaluate import evaluate
+from hrm_scale.evaluation.report import best_baseline, render_results
+from hrm_scale.evaluation.rollout import rollout
+from hrm_scale.evaluation.tally import Tally
+from hrm_scale.models import Carry, Outputs
+from hrm_scale.models.act import ActModel
+from hrm_scale.optim.puzzle_table import PuzzleTable
+from tests.runs import assert_same_bits
+from tests.tiny_models import IGNORED, random_batch, tiny_model
+from tests.unit.data_sets import write_online
+
+VOCAB, CELLS, PAD = 5, 4, 0
+LOSS = "softmax_cross_entropy"
+
+
+def brute_force(
+    inputs: np.ndarray, labels: np.ndarray, logits: np.ndarray, q_halt: np.ndarray
+) -> dict[str, float]:
+    """Every quantity row by row, as its name says."""
+    rows = [
+        (i, y, x.argmax(-1), q)
+        for i, y, x, q in zip(inputs, labels, logits, q_halt, strict=True)
+        if (y != IGNORED).any()
+    ]
+    count = len(rows)
+    if not count:
+        return {"count": 0.0}
+
+    def score(predictions: list[np.ndarray]) -> tuple[float, float]:
+        exact = cells = 0.0
+        for (_, y, _, _), guess in zip(rows, predictions, strict=True):
+            real = y != IGNORED
+            share = float((guess[real] == y[real]).mean())
+            exact, cells = exact + (share == 1), cells + share
+        return exact / count, cells / count
+
+    labelled = np.concatenate([y[y != IGNORED] for _, y, _, _ in rows])
+    frequent = int(np.bincount(labelled, minlength=VOCAB).argmax())
+    out = {"count": float(count)}
+    out["exact_accuracy"], out["accuracy"] = score([guess for _, _, guess, _ in rows])
+    solved = [bool((guess[y != IGNORED] == y[y != IGNORED]).all()) for _, y, guess, _ in rows]
+    out["q_halt_accuracy"] = float(
+        np.mean([(q >= 0) == right for (_, _, _, q), right in zip(rows, solved, strict=True)])
+    )
+    guesses = {
+        "all_pad": [np.full(CELLS, PAD)] * count,
+        "most_frequent": [np.full(CELLS, frequent)] * count,
+        "copy_input": [i for i, _, _, _ in rows],
+    }
+    for name, predictions in guesses.items():
+        exact, cells = score(predictions)
+        out[f"baseline/{name}/exact_accuracy"] = exact
+        out[f"baseline/{name}/accuracy"] = cells
+    return out
+
+
+def tally_of(
+    inputs: np.ndarray, labels: np.ndarray, logits: np.ndarray, q_halt: np.ndarray, size: int
+) -> dict[str, float]:
+    tally = Tally(VOCAB, PAD, LOSS)
+    for start in range(0, len(inputs), size):
+        part = slice(start, start + size)
+        rows = len(inputs[part])
+        carry = Carry(
+            z=(),
+            steps=torch.full((rows,), 4, dtype=torch.int32),
+            halted=torch.ones(rows, dtype=torch.bool),
+            data={
+                "inputs": torch.from_numpy(inputs[part]),
+                "labels": torch.from_numpy(labels[part]),
+            },
+        )
+        q = torch.from_numpy(q_halt[part])
+        tally.add(carry, Outputs(torch.from_numpy(logits[part]), q, -q, None))
+    return tally.result()
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 10_000), st.integers(1, 12), st.integers(1, 5), st.floats(0, 1))
+def test_tally_equals_counting_by_hand(seed: int, rows: int, size: int, ease: float) -> None:
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 3, (rows, CELLS)).astype(np.int32)
+    labels[rng.random(rows) < 0.3] = 0  # rows that a constant solves
+    inputs = np.where(rng.random((rows, CELLS)) < ease, labels, 1).astype(np.int32)
+    logits = rng.normal(size=(rows, CELLS, VOCAB)).astype(np.float32)
+    np.put_along_axis(logits, labels[..., None], 4 * ease, -1)
+    labels[rng.random((rows, CELLS)) < 0.2] = IGNORED
+    labels[rng.random(rows) < 0.2] = IGNORED  # padding rows
+    q_halt = rng.normal(size=rows).astype(np.float32)
+    ours = tally_of(inputs, labels, logits, q_halt, size)
+    expected = brute_force(inputs, labels, logits, q_halt)
+    for name, value in expected.items():
+        assert ours[name] == pytest.approx(value, abs=1e-6), name
+    if expected["count"]:
+        assert ours["steps"] == 4
+        assert best_baseline(ours) == max(
+            value
+            for name, value in expected.items()
+            if name.startswith("baseline") and name.endswith("exact_accuracy")
+        )
+
+
+def test_nothing_evaluated_is_said() -> None:
+    assert Tally(VOCAB, PAD, LOSS).result() == {"count": 0.0}
+    assert "nothing to evaluate" in render_results({"count": 0.0}, "c", "d")
+
+
+def test_add_returns_the_rows_solved() -> None:
+    logits = torch.zeros(3, CELLS, VOCAB)
+    logits[..., 2] = 1
+    labels = torch.full((3, CELLS), 2, dtype=torch.int32)
+    labels[1, 0] = 1
+    labels[2] = IGNORED
+    carry = Carry((), torch.ones(3), torch.ones(3).bool(), {"inputs": labels, "labels": labels})
+    solved = Tally(VOCAB, PAD, LOSS).add(
+        carry, Outputs(logits, torch.zeros(3), torch.zeros(3), None)
+    )
+    assert solved.tolist() == [True, False, False]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_online(tmp_path_factory.mktemp("evaluate") / "data", examples=60)  # 50 test rows
+
+
+def measure(
+    model: ActModel, data: Path, batch_size: int, limit: int | None = None, seed: int = 0
+) -> dict[str, float]:
+    table = PuzzleTable(1, 16, torch.device("cpu"))
+    result = evaluate(
+        model,
+        table,
+        open_dataset(data),
+        batch_size=batch_size,
+        limit=limit,
+        seed=seed,
+        loss_type=LOSS,
+        device=torch.device("cpu"),
+    )
+    assert result is not None
+    return result
+
+
+def test_the_batch_size_does_not_matter(data: Path) -> None:
+    model = tiny_model().train()
+    whole = measure(model, data, 50)
+    assert whole["count"] == 50
+    assert whole["steps"] == 4
+    for batch_size in (7, 32, 64):  # the last batch is padded
+        found = measure(model, data, batch_size)
+        # As published, this sum takes padded rows along.
+        del found["q_halt_loss"]
+        for name, value in found.items():
+            assert value == pytest.approx(whole[name], rel=1e-5, abs=1e-6), (batch_size, name)
+    assert model.training
+
+
+def test_a_limit_takes_a_seeded_subset(data: Path) -> None:
+    model = tiny_model()
+    subset = measure(model, data, 8, limit=20)
+    assert subset["count"] == 20
+    assert subset == measure(model, data, 8, limit=20)
+    assert subset["lm_loss"] != measure(model, data, 8, limit=20, seed=1)["lm_loss"]
+    assert measure(model, data, 8, limit=10_000)["count"] == 50
+
+
+def test_evaluation_ends_early_when_progress_says_so(data: Path) -> None:
+    seen: list[int] = []
+
+    def progress(done: int) -> bool:
+        seen.append(done)
+        return len(seen) == 2
+
+    model = tiny_model().train()
+    arguments = {"batch_size": 8, "limit": None, "seed": 0, "loss_type": LOSS}
+    cpu = torch.device("cpu")
+    table = PuzzleTable(1, 16, cpu)
+    dataset = open_dataset(data)
+    assert evaluate(model, table, dataset, device=cpu, progress=progress, **arguments) is None  # type: ignore[arg-type]
+    assert seen == [8, 16]
+    assert model.training
+
+
+def test_rollout_touches_neither_weights_nor_random_numbers() -> None:
+    model = tiny_model().eval()
+    batch = random_batch(model.config, 5)
+    table = PuzzleTable(3, 16, torch.device("cpu"))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    generator = torch.random.get_rng_state()
+    steps = [carry.steps.tolist() for carry, _ in rollout(model, table, batch)]
+    assert steps == [[n] * 5 for n in (1, 2, 3, 4)]
+    assert torch.equal(torch.random.get_rng_state(), generator)
+    assert_same_bits(before, dict(model.state_dict()))
+    *_, (carry, outputs) = rollout(model, table, batch)
+    assert carry.halted.all()
+    assert not outputs.logits.requires_grad
+
+
+def test_results_are_rendered_with_the_baselines() -> None:
+    names = ("exact_accuracy", "accuracy", "q_halt_accuracy", "steps", "lm_loss")
+    results = {"count": 10.0, **dict.fromkeys(names, 0.25)}
+    for index, name in enumerate(("all_pad", "most_frequent", "copy_input")):
+        results[f"baseline/{name}/exact_accuracy"] = index / 10
+        results[f"baseline/{name}/accuracy"] = index / 5
+    text = render_results(results, "run", "data (test)")
+    for part in ("all PAD", "most frequent token", "copy of the input", "0.2500", "10 examples"):
+        assert part in text
+    assert best_baseline(results) == 0.2
