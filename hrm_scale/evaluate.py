@@ -5,25 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from hrm_scale.config.entry import resolve
 from hrm_scale.errors import ConfigError, run_cli
 
 DESCRIPTION = "Evaluate a checkpoint: exact accuracy beside three trivial baselines."
 
 
 def main(arguments: list[str]) -> int:
-    if {"-h", "--help"} & set(arguments):
-        from hrm_scale.config.usage import usage
-
-        print(usage("python -m hrm_scale.evaluate", DESCRIPTION, "evaluate"))
-        return 0
-    from hrm_scale.config.compose import compose
-
-    show = "--show" in arguments
-    resolved = compose([argument for argument in arguments if argument != "--show"], "evaluate")
-    if show:
-        from hrm_scale.config.show import render_show
-
-        print(render_show(resolved))
+    resolved = resolve(arguments, DESCRIPTION, "evaluate")
+    if resolved is None:
         return 0
 
     from hrm_scale.data import open_dataset

@@ -6,25 +6,15 @@ import os
 import sys
 from pathlib import Path
 
+from hrm_scale.config.entry import resolve
 from hrm_scale.errors import ConfigError, run_cli
 
 DESCRIPTION = "Solve a Sudoku, or a file of them, with a trained model."
 
 
 def main(arguments: list[str]) -> int:
-    if {"-h", "--help"} & set(arguments):
-        from hrm_scale.config.usage import usage
-
-        print(usage("python -m hrm_scale.predict", DESCRIPTION, "predict"))
-        return 0
-    from hrm_scale.config.compose import compose
-
-    show = "--show" in arguments
-    resolved = compose([argument for argument in arguments if argument != "--show"], "predict")
-    if show:
-        from hrm_scale.config.show import render_show
-
-        print(render_show(resolved))
+    resolved = resolve(arguments, DESCRIPTION, "predict")
+    if resolved is None:
         return 0
 
     from hrm_scale.evaluation.predict import read_puzzles, solve_and_describe

@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
-from hrm_scale.errors import HrmError, run_cli
+from typing import TYPE_CHECKING
+
+from hrm_scale.config.entry import resolve
+from hrm_scale.errors import EXIT_INTERNAL, EXIT_OK, HrmError, run_cli
+
+if TYPE_CHECKING:
+    from hrm_scale.config.compose import Resolved
+    from hrm_scale.config.schema import RunConfig
+    from hrm_scale.training.trainer import Trainer
 
 DESCRIPTION = "Train a Hierarchical Reasoning Model; the same command again goes on where it was."
 
 
 def main(arguments: list[str]) -> int:
-    if {"-h", "--help"} & set(arguments):
-        from hrm_scale.config.usage import usage
+    resolved = resolve(arguments, DESCRIPTION, "train")
+    if resolved is not None:
+        run(resolved)
+    return 0
 
-        print(usage("python -m hrm_scale.train", DESCRIPTION, "train"))
-        return 0
-    from hrm_scale.config.compose import compose
 
-    show = "--show" in arguments
-    resolved = compose([argument for argument in arguments if argument != "--show"])
-    if show:
-        from hrm_scale.config.show import render_show
-
-        print(render_show(resolved))
-        return 0
-
+def run(resolved: Resolved[RunConfig]) -> Trainer:
+    """Train as configured, from the newest checkpoint if there is one; returns the finished run."""
     from hrm_scale.training.build import build_trainer
 
     trainer = build_trainer(resolved.run, resolved.presets)
-    code = 1
+    code = EXIT_INTERNAL
     try:
         with trainer.stop:
             trainer.run()
-        code = 0
+        code = EXIT_OK
         trainer.reporter.say(
             f"done: {trainer.state.step} steps; evaluate with: "
             f"python -m hrm_scale.evaluate checkpoint={trainer.run_dir}"
@@ -41,7 +42,7 @@ def main(arguments: list[str]) -> int:
     finally:
         trainer.reporter.close(code)
         trainer.engine.close()
-    return 0
+    return trainer
 
 
 if __name__ == "__main__":

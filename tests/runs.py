@@ -122,6 +122,10 @@ def tensors_of(run: Path) -> dict[str, Tensor]:
     }
 
 
+def _bytes(tensor: Tensor) -> Tensor:
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+
+
 def assert_same_bits(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
     """The same names, and under each the same dtype, shape and bits."""
     assert set(one) == set(other)
@@ -130,7 +134,7 @@ def assert_same_bits(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
         for name in one
         if one[name].dtype != other[name].dtype
         or one[name].shape != other[name].shape
-        or one[name].numpy().tobytes() != other[name].numpy().tobytes()
+        or not torch.equal(_bytes(one[name]), _bytes(other[name]))
     ]
     assert not different, f"{len(different)} of {len(one)} tensors differ: {different[:5]}"
 

@@ -61,23 +61,23 @@ def draw(
     color: bool,
 ) -> str:
     """Question and answer side by side; clues are bold, cells of `wrong` red and marked `!`."""
-    height, width = board["height"], board["width"]
+    height, width, box = board["height"], board["width"], board["box_width"]
+    rule = "+".join(["-" * (2 * box + 1)] * (width // box))
     lines = []
     for row in range(height):
         if row and row % board["box_height"] == 0:
-            rule = "+".join(["-" * (2 * board["box_width"] + 1)] * (width // board["box_width"]))
             lines.append(f"{rule}     {rule}")
-        left, right = [], []
-        for column in range(width):
-            if column and column % board["box_width"] == 0:
-                left.append("|")
-                right.append("|")
-            at = row * width + column
-            left.append(str(question[at]) if question[at] else ".")
-            right.append(_cell(int(answer[at]), bool(question[at]), bool(wrong[at]), color))
+        cells = range(row * width, (row + 1) * width)
+        left = [f"{question[at]} " if question[at] else ". " for at in cells]
         # A wrong cell's mark takes the place of the space behind it.
-        lines.append(f" {' '.join(left)}       {''.join(right).rstrip()}")
+        right = [_cell(int(answer[at]), bool(question[at]), bool(wrong[at]), color) for at in cells]
+        lines.append(f"{_boxes(left, box)}     {_boxes(right, box)}".rstrip())
     return "\n".join(lines)
+
+
+def _boxes(cells: list[str], box: int) -> str:
+    """The cells of a row, with a bar between boxes."""
+    return "|".join(" " + "".join(cells[i : i + box]) for i in range(0, len(cells), box))
 
 
 def _cell(digit: int, clue: bool, wrong: bool, color: bool) -> str:

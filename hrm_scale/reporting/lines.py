@@ -39,6 +39,14 @@ _TRAIN_FIELDS: tuple[tuple[str, Callable[[float], str]], ...] = (
 )
 
 
+_EVAL_FIELDS: tuple[tuple[str, Callable[[float], str]], ...] = (
+    ("lm_loss", lambda value: f"loss {value:.4f}"),
+    ("q_halt_accuracy", lambda value: f"q-halt {value:.4f}"),
+    ("steps", lambda value: f"steps {value:.1f}"),
+    ("count", lambda value: f"{value:.0f} examples"),
+)
+
+
 def train_fields(values: Mapping[str, float]) -> str:
     """The numbers of a training step without the step itself."""
     if "perf/mfu" in values:  # it says the same as GFLOP/s, relative to the machine
@@ -53,13 +61,22 @@ def train_line(step: int, total_steps: int | None, values: Mapping[str, float]) 
 
 
 def eval_line(step: int, values: Mapping[str, float]) -> str:
-    """All `eval/...` numbers of a step, exact accuracy first."""
-    names = sorted(
-        (key for key in values if key.startswith("eval/")),
-        key=lambda key: (key != "eval/exact_accuracy", key),
-    )
-    shown = (f"{key.removeprefix('eval/')} {values[key]:.4f}" for key in names)
-    return f"eval at step {step} | {' | '.join(shown)}"
+    """`eval at step 400 | exact 0.8500 (best baseline 0.0000) | cells 0.9700 (…) | …`"""
+    fields = []
+    for name, label in (("exact_accuracy", "exact"), ("accuracy", "cells")):
+        if f"eval/{name}" not in values:
+            continue
+        trivial = [
+            v
+            for k, v in values.items()
+            if k.startswith("eval/baseline/") and k.endswith(f"/{name}")
+        ]
+        beside = f" (best baseline {max(trivial):.4f})" if trivial else ""
+        fields.append(f"{label} {values[f'eval/{name}']:.4f}{beside}")
+    for name, show in _EVAL_FIELDS:
+        if f"eval/{name}" in values:
+            fields.append(show(values[f"eval/{name}"]))
+    return f"eval at step {step} | {' | '.join(fields)}"
 
 
 def lines_of(step: int, total_steps: int | None, values: Mapping[str, float]) -> list[str]:

@@ -10,8 +10,8 @@ import pytest
 
 from hrm_scale.data import open_dataset
 from tests.runs import (
-    TINY,
     ROOT,
+    TINY,
     arguments,
     assert_same_bits,
     call,

@@ -124,10 +124,10 @@ class Case:
 
 CASES = [
     Case("unknown key", EXIT_CONFIG, ("learning_rte",), extra=("learning_rte=1",)),
+    Case("misspelt key", EXIT_CONFIG, ("hiden_size", "hidden_size"), extra=("arch.hiden_size=64",)),
     Case(
-        "misspelt key", EXIT_CONFIG, ("hiden_size", "hidden_size"), extra=("arch.hiden_size=64",)
+        "wrong type", EXIT_CONFIG, ("global_batch_size", "many"), extra=("global_batch_size=many",)
     ),
-    Case("wrong type", EXIT_CONFIG, ("global_batch_size", "many"), extra=("global_batch_size=many",)),
     Case(
         "missing data",
         EXIT_DATA,

@@ -201,9 +201,10 @@ def test_resume_never_and_must(data: Path, halfway: Path, tmp_path: Path) -> Non
 def test_what_cannot_be_continued_is_refused(data: Path, halfway: Path, tmp_path: Path) -> None:
     before = {path: path.read_bytes() for path in (halfway / "checkpoints").rglob("*.*")}
     other = write_online(tmp_path / "other", examples=99)
-    assert_refused(more(data, halfway, global_batch_size=16), 4, "16")
-    done = more(other, halfway)
-    assert_refused(done, 3, "fingerprint")
+    for size in (4, 16):
+        done = more(data, halfway, global_batch_size=size)
+        assert_refused(done, 4, "step-00000020", "global_batch_size")
+    assert_refused(more(other, halfway), 3, "fingerprint")
     assert_refused(more(data, halfway, arch__hidden_size=64), 4)
     after = {path: path.read_bytes() for path in (halfway / "checkpoints").rglob("*.*")}
     assert before == after

@@ -48,8 +48,16 @@ def test_train_line_format() -> None:
 
 
 def test_eval_line_has_exact_accuracy_first() -> None:
-    line = eval_line(7, {"eval/accuracy": 0.5, "train/lm_loss": 1.0, "eval/exact_accuracy": 0.25})
-    assert line == "eval at step 7 | exact_accuracy 0.2500 | accuracy 0.5000"
+    values = {
+        "eval/accuracy": 0.5,
+        "train/lm_loss": 1.0,
+        "eval/exact_accuracy": 0.25,
+        "eval/baseline/all_pad/exact_accuracy": 0.0,
+        "eval/baseline/copy_input/exact_accuracy": 0.125,
+        "eval/count": 100.0,
+    }
+    exact, cells = "exact 0.2500 (best baseline 0.1250)", "cells 0.5000"
+    assert eval_line(7, values) == f"eval at step 7 | {exact} | {cells} | 100 examples"
 
 
 @pytest.mark.parametrize(
@@ -69,7 +77,7 @@ def test_lines_when_not_a_terminal() -> None:
     sink.message("careful", warning=True)
     lines = stream.getvalue().splitlines()
     assert lines[0].startswith("step 10/50 | loss")
-    assert lines[1:] == ["eval at step 10 | accuracy 0.5000", "warning: careful"]
+    assert lines[1:] == ["eval at step 10 | cells 0.5000", "warning: careful"]
     assert "\x1b" not in stream.getvalue()
 
 
