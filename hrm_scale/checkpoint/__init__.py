@@ -7,6 +7,7 @@ from hrm_scale.checkpoint.discovery import latest_valid
 from hrm_scale.checkpoint.loaded import LoadedCheckpoint, read_checkpoint
 from hrm_scale.checkpoint.manager import CheckpointManager, CheckpointNotSaved
 from hrm_scale.checkpoint.parts import (
+    carried_slots,
     carry_part_name,
     changed_settings,
     pack_optimizer,
@@ -22,6 +23,7 @@ __all__ = [
     "CheckpointNotSaved",
     "LoadedCheckpoint",
     "Ranks",
+    "carried_slots",
     "carry_part_name",
     "changed_settings",
     "latest_valid",

@@ -32,11 +32,7 @@ def read_carry(checkpoint: LoadedCheckpoint, start: int, stop: int) -> dict[str,
     """
     import torch
 
-    held = sorted(
-        (int(match[1]), int(match[2]), name)
-        for name in checkpoint.parts
-        if (match := _CARRY.fullmatch(name))
-    )
+    held = _carries(checkpoint)
     pieces: dict[str, list[Tensor]] = {}
     at = start
     for low, high, name in held:
@@ -52,6 +48,20 @@ def read_carry(checkpoint: LoadedCheckpoint, start: int, stop: int) -> dict[str,
             " needed: continue with the global_batch_size it was written with"
         )
     return {key: torch.cat(rows) for key, rows in pieces.items()}
+
+
+def carried_slots(checkpoint: LoadedCheckpoint) -> int:
+    """How many slots the carry has: the global batch size it was written with."""
+    return max((stop for _, stop, _ in _carries(checkpoint)), default=0)
+
+
+def _carries(checkpoint: LoadedCheckpoint) -> list[tuple[int, int, str]]:
+    """(first slot, slot after the last, name) of every part of the carry, in slot order."""
+    return sorted(
+        (int(match[1]), int(match[2]), name)
+        for name in checkpoint.parts
+        if (match := _CARRY.fullmatch(name))
+    )
 
 
 def pack_optimizer(

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from hrm_scale.checkpoint import (
     LoadedCheckpoint,
+    carried_slots,
     carry_part_name,
     pack_optimizer,
     read_carry,
@@ -17,6 +18,7 @@ from hrm_scale.checkpoint import (
     unpack_optimizer,
 )
 from hrm_scale.engine import Engine
+from hrm_scale.errors import CheckpointError
 from hrm_scale.modelling import TABLE
 from hrm_scale.models import Carry
 from hrm_scale.optim.puzzle_table import PuzzleTable
@@ -93,6 +95,12 @@ def put_back(
     require_fit(checkpoint, "model", expected)
     if table is not None:
         require_fit(checkpoint, "puzzle_table", {TABLE: tuple(table.weights.shape)})
+    # Fewer slots than were saved could be read, but the others would be lost without a word.
+    if (slots_saved := carried_slots(checkpoint)) != global_batch:
+        raise CheckpointError(
+            f"{checkpoint.path} was written with global_batch_size={slots_saved}, this run has"
+            f" {global_batch}: type global_batch_size={slots_saved}, or choose another run_name"
+        )
     carries = []
     for micro in range(accumulation):
         slots = slot_range(micro, engine.rank, engine.ranks, accumulation, global_batch)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,7 +12,6 @@ import pytest
 from hrm_scale.data import open_dataset
 from tests.runs import (
     ROOT,
-    TINY,
     arguments,
     assert_same_bits,
     call,
@@ -48,7 +48,8 @@ def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_training_reduces_the_loss(run: Path) -> None:
     losses = [line["train/lm_loss"] for line in metrics_of(run) if "train/lm_loss" in line]
     assert len(losses) == STEPS // 5
-    assert losses[-1] < 0.75 * losses[0]
+    # 1.75 at first, 0.83 in the end; a guess that knows nothing costs log(6) = 1.79.
+    assert losses[-1] < 0.6 * losses[0]
     final = metrics_of(run)[-1]
     assert final["step"] == STEPS
     assert final["eval/count"] == 40
@@ -95,8 +96,6 @@ def test_a_puzzle_is_answered_in_a_drawing(run: Path, data: Path, tmp_path: Path
 
 
 def test_accelerate_launch_starts_the_same_training(data: Path, tmp_path: Path) -> None:
-    import subprocess
-
     launched, plain = tmp_path / "launched", tmp_path / "plain"
     settings = {"max_steps": 12}
     launcher = [sys.executable, "-m", "accelerate.commands.launch", "--cpu"]
@@ -118,4 +117,3 @@ def test_accelerate_launch_starts_the_same_training(data: Path, tmp_path: Path) 
     assert alone.returncode == 0, alone.stderr
     assert_same_bits(tensors_of(launched), tensors_of(plain))
     assert metrics_of(launched) == metrics_of(plain)
-    assert TINY["engine.device"] == "cpu"

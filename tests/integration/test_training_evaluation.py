@@ -51,10 +51,10 @@ def test_a_run_without_act_or_table_trains(data: Path, tmp_path: Path) -> None:
     assert "train/q_continue_loss" not in last
 
 
-def test_evaluating_a_poisoned_loss_is_never_reached(
+def test_a_loss_that_is_no_number_ends_the_run(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A loss that is no number ends the run before anything is updated or saved."""
+    """Before anything is updated or saved."""
     from hrm_scale.errors import NonFiniteError
     from hrm_scale.training import step as step_module
 

@@ -71,14 +71,17 @@ def test_bad_puzzles_are_named(text: str, problem: str) -> None:
 @example("\x00" * 16)
 @example("１" * 16)
 def test_whatever_is_typed_gives_a_board_or_one_error(text: str) -> None:
+    message = ""
     try:
         board = parse_puzzle(text, BOARD, "puzzle")
     except DataError as error:
-        assert "\n" not in str(error)
-        return
-    assert board.shape == (16,)
-    assert board.max() <= 4
-    assert not contradictions(board, BOARD).any()
+        message = str(error)
+    if message:
+        assert "\n" not in message
+    else:
+        assert board.shape == (16,)
+        assert board.max() <= 4
+        assert not contradictions(board, BOARD).any()
 
 
 @settings(max_examples=60)
@@ -98,11 +101,14 @@ def test_whatever_a_file_holds_gives_puzzles_or_one_error(
     for name in ("p.txt", "p.csv", "p.csv.gz"):
         path = tmp_path_factory.getbasetemp() / name
         path.write_bytes(content)
+        message = ""
         try:
             found = read_puzzles(None, str(path), BOARD)
         except DataError as error:
-            assert str(path) in str(error)
-            assert len(str(error).splitlines()) == 1
+            message = str(error)
+        if message:
+            assert str(path) in message
+            assert len(message.splitlines()) == 1
         else:
             assert all(puzzle.question.shape == (16,) for puzzle in found)
 
@@ -176,7 +182,7 @@ def test_the_drawing_shows_both_boards_and_marks() -> None:
     text = draw(digits(QUESTION), answer, wrong, BOARD, color=False)
     lines = text.splitlines()
     assert len(lines) == 5
-    assert lines[0].split() == ["1", ".", "|", ".", "4", "1", "2", "|?", "4"]
+    assert lines[0].split() == ["1", ".", "|", ".", "4", "1", "2", "|", "?", "4"]
     assert set(lines[2]) == set("-+ ")
     assert lines[4].endswith("1!")
     assert "\x1b" not in text

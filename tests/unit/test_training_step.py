@@ -236,3 +236,23 @@ def test_a_checkpoint_of_another_model_changes_nothing(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError):
         restore(second, tmp_path)
     assert_same_bits(second.everything(), before)
+
+
+@pytest.mark.parametrize("size", [ROWS // 2, 2 * ROWS])
+def test_a_checkpoint_of_another_batch_size_changes_nothing(size: int, tmp_path: Path) -> None:
+    """Also of a larger one, of which a smaller one could take its share."""
+    first, second = Setting(), Setting(seed=5)
+    first.step()
+    snapshot(first, tmp_path)
+    before = second.everything()
+    checkpoint = read_checkpoint(tmp_path)
+    with pytest.raises(CheckpointError, match=rf"global_batch_size=8, this run has {size}"):
+        put_back(
+            checkpoint,
+            second.engine,
+            second.table,
+            position=24,
+            accumulation=1,
+            global_batch=size,
+        )
+    assert_same_bits(second.everything(), before)
