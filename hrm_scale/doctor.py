@@ -33,6 +33,7 @@ REQUIRED = (
     "torch",
     "accelerate",
     "deepspeed",
+    "einops",
     "huggingface-hub",
     "hydra-core",
     "numpy",

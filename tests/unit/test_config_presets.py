@@ -31,11 +31,13 @@ def test_every_experiment_composes_and_can_run(name: str) -> None:
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_says_hardware_time_and_accuracy(name: str) -> None:
     text = (origins.PRESETS / "experiment" / f"{name}.yaml").read_text(encoding="utf-8")
-    for word in ("Hardware:", "Length:", "Accuracy:", "ot measured here"):
+    for word in ("Hardware:", "Length:", "Accuracy:"):
         assert word in text
+    # A number is either ours, and then says that it was measured, or stands as not measured.
+    assert "measured" in text
     first = dict(preset_lines("experiment"))[name]
     assert ";" in first
-    assert "%" in first or "not measured here" in first
+    assert "%" in first or "measured" in first
 
 
 def test_expected_experiments_exist() -> None:
