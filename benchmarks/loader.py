@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import shutil
 import statistics
 import subprocess
@@ -18,6 +17,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.provenance import provenance
 from hrm_scale.errors import HrmError, run_cli
 
 if TYPE_CHECKING:
@@ -158,8 +158,6 @@ def _report(
     resume_ms: float,
     size: float,
 ) -> dict[str, Any]:
-    import numpy as np
-
     ours = max(results[name]["samples_per_s"] for name in ("ours", "ours, no thread"))
     memory = max(results[name]["anonymous_mib"] for name in RUNS if name.startswith("ours"))
 
@@ -176,15 +174,8 @@ def _report(
         ("times payload, size on disk", size, "<=", 1.05),
         ("MiB anonymous beyond torch", memory, "<=", 80.0),
     ]
-    versions = {"python": platform.python_version(), "numpy": np.__version__}
-    for package in ("torch", "webdataset", "xxhash"):
-        from importlib import metadata
-
-        versions[package] = metadata.version(package)
     return {
-        "command": ["python", "-m", "benchmarks.loader", *sys.argv[1:]],
-        "machine": {"cpu": _cpu_name(), "cores": os.cpu_count(), "system": platform.platform()},
-        "versions": versions,
+        **provenance("benchmarks.loader", sys.argv[1:], ["torch", "numpy", "webdataset", "xxhash"]),
         "data": {"fingerprint": dense.meta.fingerprint, "examples": dense.split("train").examples},
         "batch": arguments.batch,
         "repeats": arguments.repeats,
@@ -199,16 +190,6 @@ def _report(
             for what, value, sign, target in checks
         ],
     }
-
-
-def _cpu_name() -> str:
-    info = Path("/proc/cpuinfo")
-    names = [
-        line.partition(":")[2].strip()
-        for line in (info.read_text().splitlines() if info.is_file() else ())
-        if line.startswith("model name")
-    ]
-    return names[0] if names else platform.processor()
 
 
 def _show(report: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks.provenance import provenance
 from hrm_scale.errors import run_cli
 
 # name: width, layers a level, heads, tokens, vocabulary, rows on a CPU, rows on a GPU
@@ -68,7 +69,10 @@ def main(arguments: list[str]) -> int:
     print("share: of the machine's matrix rate in that process; ratio: time against the first row")
     if options.output:
         options.output.parent.mkdir(parents=True, exist_ok=True)
-        document = {"command": ["python", "-m", "benchmarks.step", *arguments], "rows": rows}
+        document = {
+            **provenance("benchmarks.step", arguments, ["torch", "accelerate"]),
+            "rows": rows,
+        }
         options.output.write_text(json.dumps(document, indent=1) + "\n")
     return 0
 

@@ -50,7 +50,6 @@ LINUX_ONLY = ("deepspeed",)
 OPTIONAL = {
     "flash-attn": "faster attention on a CUDA GPU",
     "adam-atan2": "fused optimizer step on a CUDA GPU",
-    "numba": "faster online augmentation on a CPU",
     "s3fs": "shards from S3",
     "gcsfs": "shards from Google Cloud Storage",
 }

@@ -281,7 +281,7 @@ def test_constraints_pin_what_is_declared() -> None:
     assert len(pinned) == len(pins), "a package is pinned twice"
     assert all(spec.startswith("==") and "+" not in spec for spec in pinned.values())
     assert not [name for name in pinned if name.startswith(("nvidia", "cuda", "triton"))]
-    for requirement in [*CORE, *EXTRAS["test"], *EXTRAS["dev"], *EXTRAS["fast"]]:
+    for requirement in [*CORE, *EXTRAS["test"], *EXTRAS["dev"]]:
         version = pinned[canonicalize_name(requirement.name)].removeprefix("==")
         assert requirement.specifier.contains(version), f"{requirement} against {version}"
 
@@ -289,7 +289,7 @@ def test_constraints_pin_what_is_declared() -> None:
 def test_doctor_knows_all_requirements() -> None:
     assert set(doctor.REQUIRED) == {canonicalize_name(r.name) for r in CORE}
     assert set(doctor.LINUX_ONLY) == {r.name for r in CORE if r.marker}
-    optional = {r.name for key in ("cuda", "s3", "fast") for r in EXTRAS[key]}
+    optional = {r.name for key in ("cuda", "s3") for r in EXTRAS[key]}
     assert set(doctor.OPTIONAL) == optional
 
 
@@ -302,7 +302,7 @@ try:
     runpy.run_module(sys.argv[0], run_name="__main__")
 except SystemExit as end:
     code = end.code or 0
-heavy = {"torch", "accelerate", "deepspeed", "wandb", "numba"} & set(sys.modules)
+heavy = {"torch", "accelerate", "deepspeed", "wandb"} & set(sys.modules)
 assert not heavy, f"--help imports {sorted(heavy)}"
 sys.exit(code)
 """
