@@ -17,7 +17,12 @@ DTYPES = {"auto": torch.bfloat16, "bfloat16": torch.bfloat16, "float32": torch.f
 
 
 def model_config(
-    arch: ArchConfig, meta: DatasetMeta, *, attention: str, compiled: bool
+    arch: ArchConfig,
+    meta: DatasetMeta,
+    *,
+    attention: str,
+    compiled: bool,
+    activation_checkpointing: bool = False,
 ) -> ModelConfig:
     """The model's shape for a data set of `meta`'s vocabulary and length."""
     return ModelConfig(
@@ -40,6 +45,7 @@ def model_config(
         forward_dtype=DTYPES[arch.forward_dtype],
         attention=attention,
         compile=compiled,
+        activation_checkpointing=activation_checkpointing,
     )
 
 

@@ -61,6 +61,13 @@ TRAIN: dict[str, str] = {
     "engine.compile": "torch.compile: auto, true or false",
     "engine.attention": "attention kernel: auto, sdpa, flash2 or flash3",
     "engine.device": "where to train: auto, cpu or cuda",
+    "engine.deepspeed": "auto (what accelerate launch was told), off, or the path of a DeepSpeed "
+    "JSON file",
+    "engine.puzzle_table": "where the puzzle embeddings live: device (a copy on each), host (its "
+    "memory), or sharded (rows spread over the processes)",
+    "engine.activation_checkpointing": "compute the graded blocks twice instead of keeping what "
+    "they need: less memory, same result",
+    "engine.timeout_minutes": "longest wait for another process before the run is given up",
     "checkpoint.every_steps": "save every so many steps; null for not by steps",
     "checkpoint.every_minutes": "save every so many minutes; null for not by time",
     "checkpoint.keep_last": "checkpoints kept; older ones are removed after a newer one is safe",

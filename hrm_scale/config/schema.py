@@ -128,6 +128,12 @@ class EngineConfig(Section):
     compile: bool | Literal["auto"] = key("engine.compile", "auto")
     attention: Literal["auto", "sdpa", "flash2", "flash3"] = key("engine.attention", "auto")
     device: Literal["auto", "cpu", "cuda"] = key("engine.device", "auto")
+    deepspeed: Annotated[PathText, BeforeValidator(_off_is_a_word)] = key(
+        "engine.deepspeed", "auto"
+    )
+    puzzle_table: Literal["device", "host", "sharded"] = key("engine.puzzle_table", "device")
+    activation_checkpointing: bool = key("engine.activation_checkpointing", False)
+    timeout_minutes: PositiveReal = key("engine.timeout_minutes", 10.0)
 
 
 class CheckpointConfig(Section):

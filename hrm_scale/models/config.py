@@ -34,6 +34,7 @@ class ModelConfig:
     forward_dtype: torch.dtype = torch.bfloat16
     attention: str = "auto"
     compile: bool = False
+    activation_checkpointing: bool = False
 
     @property
     def head_dim(self) -> int:
