@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hrm_scale.engine import Engine
+from hrm_scale.engine import Engine, PlainEngine
 from hrm_scale.models import Carry, Draws, ModelConfig, build_model
 from hrm_scale.models import hrm as hrm_module
 from hrm_scale.models.flops import training_flops
@@ -35,7 +35,7 @@ def measure(
     The matrix rate is that of square products of the same dtype, taken before and after the steps;
     the better of the two counts, so that a disturbance cannot flatter the share.
     """
-    engine = Engine(device)
+    engine = PlainEngine(device)
     width, layers, heads, tokens, vocabulary, cpu_rows, gpu_rows = shape
     batch_rows = rows or (gpu_rows if engine.device.type == "cuda" else cpu_rows)
     config = ModelConfig(

@@ -25,9 +25,13 @@ EXIT_INTERRUPTED = 130
 
 
 class HrmError(Exception):
-    """Base class: something the user can act on. `exit_code` is the process's exit status."""
+    """Base class: something the user can act on. `exit_code` is the process's exit status.
+
+    `told` is set when another process of the same run tells the user; this one ends in silence.
+    """
 
     exit_code = EXIT_INTERNAL
+    told = False
 
 
 class ConfigError(HrmError):
@@ -78,7 +82,7 @@ def run_cli(main: Callable[[list[str]], int | None], argv: list[str] | None = No
     except HrmError as error:
         if debug:
             raise
-        code = _report(str(error), error.exit_code)
+        code = error.exit_code if error.told else _report(str(error), error.exit_code)
     except KeyboardInterrupt:
         if debug:
             raise

@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from hrm_scale.config.entry import resolve
-from hrm_scale.errors import EXIT_INTERNAL, EXIT_OK, HrmError, run_cli
+from hrm_scale.errors import (
+    EXIT_INTERNAL,
+    EXIT_OK,
+    CheckpointError,
+    HrmError,
+    NonFiniteError,
+    Stopped,
+    run_cli,
+)
 
 if TYPE_CHECKING:
     from hrm_scale.config.compose import Resolved
     from hrm_scale.config.schema import RunConfig
     from hrm_scale.training.trainer import Trainer
 
+# Errors of the loop that all processes meet at the same step. After any other one, the launcher
+# ends the processes that are left: waiting for them here could take for ever.
+TOGETHER = (Stopped, NonFiniteError, CheckpointError)
+
 DESCRIPTION = "Train a Hierarchical Reasoning Model; the same command again goes on where it was."
 
 
 def main(arguments: list[str]) -> int:
-    resolved = resolve(arguments, DESCRIPTION, "train")
+    rank = int(os.environ.get("RANK", "0"))
+    try:
+        resolved = resolve(arguments, DESCRIPTION, "train")
+    except HrmError as error:
+        error.told = rank > 0  # every process reads the same arguments
+        raise
     if resolved is not None:
         run(resolved)
     return 0
@@ -38,10 +56,13 @@ def run(resolved: Resolved[RunConfig]) -> Trainer:
         )
     except HrmError as error:
         code = error.exit_code
+        if isinstance(error, TOGETHER):
+            error.told = trainer.engine.rank > 0
+            trainer.engine.close()
         raise
     finally:
         trainer.reporter.close(code)
-        trainer.engine.close()
+    trainer.engine.close()
     return trainer
 
 

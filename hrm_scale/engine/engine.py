@@ -1,89 +1,163 @@
-"""What the training step needs from the machinery of processes and devices, behind one class.
+"""What a training run needs from the machinery of processes and devices.
 
 Gradients are plain sums: `backward` is given this rank's share of ``loss / global_batch_size``, and
-after the last micro-step every parameter's gradient is the sum over micro-steps and ranks. Nothing
-here divides, so the step's division is the only one.
+after the last micro-step every parameter's gradient is the sum over micro-steps and ranks. The
+step's division is the only one; an engine whose library takes a mean undoes it.
 """
 
 from __future__ import annotations
 
-import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from datetime import timedelta
 from typing import Any
 
 import torch
-from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
+import torch.distributed as dist
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from hrm_scale.engine.reduction import sum_over_ranks
+from hrm_scale.engine.fate import gather_objects, shared_fate
+
+Check = Callable[[float], None]
+
+# torch 2.13 renames these and warns at each use of the old names.
+_all_gather = getattr(dist, "all_gather_single", dist.all_gather_into_tensor)
+_reduce_scatter = getattr(dist, "reduce_scatter_single", dist.reduce_scatter_tensor)
 
 
-class Engine:
+class Engine(ABC):
     """One process of a run: its rank, its device, and the prepared model and optimizer.
 
-    `device` is "auto", "cpu" or "cuda"; "auto" takes the GPU when there is one.
+    `optimizer` is the AdamATan2 that makes the updates, whatever is wrapped around it.
     """
 
-    def __init__(self, device: str = "auto", timeout: timedelta = timedelta(minutes=10)) -> None:
-        use_cpu = device == "cpu" or (device == "auto" and not torch.cuda.is_available())
-        launched = int(os.environ.get("WORLD_SIZE", "1")) > 1
-        # Without an explicit backend Accelerate runs every CPU process as rank 0 of 1.
-        backend = "gloo" if use_cpu and launched else None
-        handlers: list[Any] = [DistributedDataParallelKwargs(broadcast_buffers=False)]
-        if launched:
-            handlers.append(InitProcessGroupKwargs(backend=backend, timeout=timeout))
-        # Precision is the model's business: it casts its weights itself.
-        self._accelerator = Accelerator(cpu=use_cpu, mixed_precision="no", kwargs_handlers=handlers)
-        self.rank = self._accelerator.process_index
-        self.ranks = self._accelerator.num_processes
-        self.device = self._accelerator.device
-        self.model: nn.Module
-        self.optimizer: Optimizer
-        self._wrapped: nn.Module
+    rank: int
+    ranks: int
+    device: torch.device
+    model: nn.Module
+    optimizer: Optimizer
+    name: str
+    """What the engine is, for people: "one process", "DDP over 2 processes", ..."""
+    reason: str
+    """Why this one was taken."""
 
+    # --- the step -------------------------------------------------------------------------------
+
+    @abstractmethod
     def prepare(self, model: nn.Module, optimizer: Optimizer) -> None:
         """Take the model and its optimizer; both are on `self.device` already."""
-        self.model, self.optimizer = model, optimizer
-        self._wrapped = self._accelerator.prepare_model(model, device_placement=False)
-        if self.ranks > 1:
-            self._wrapped.register_comm_hook(None, sum_over_ranks)  # type: ignore[operator]
 
+    @abstractmethod
     def forward(self, *args: Any) -> Any:
-        return self._wrapped(*args)
+        """The prepared model's forward pass."""
 
+    @abstractmethod
     def exchange(self, last: bool) -> AbstractContextManager[None]:
-        """Context of one micro-step: ranks exchange gradients in the `last` one only."""
-        if last or self.ranks == 1:
-            return nullcontext()
-        return self._wrapped.no_sync()  # type: ignore[operator]
+        """Context of one micro-step: with `last`, gradients are complete on leaving it."""
 
+    @abstractmethod
     def backward(self, loss: Tensor) -> None:
         """Add the gradient of `loss`, this rank's share of the step's loss."""
-        loss.backward()
 
-    def grad_norm(self) -> Tensor:
-        """L2 norm of all gradients together, fp32 on the device."""
-        grads = [p.grad for p in self.model.parameters() if p.grad is not None]
-        return torch.nn.utils.get_total_norm(grads)
+    def leaf_gradient(self, leaf: Tensor) -> Tensor:
+        """This rank's gradient of a leaf that is no parameter, after `backward`."""
+        assert leaf.grad is not None
+        return leaf.grad
 
-    def step(self, lr: float) -> None:
-        """Update the parameters at learning rate `lr` and clear their gradients."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+    @abstractmethod
+    def step(self, lr: float, check: Check | None = None) -> None:
+        """Update the parameters at learning rate `lr` and clear their gradients.
+
+        `check` is given the L2 norm of all gradients before anything is updated, the same on every
+        rank; what it raises leaves the parameters as they were.
+        """
+
+    def gathered(self) -> AbstractContextManager[None]:
+        """Context in which the model can be used outside a step, for evaluation."""
+        return nullcontext()
+
+    # --- state, by parameter name, the same for every engine -------------------------------------
+
+    @abstractmethod
+    def gradients(self) -> dict[str, Tensor]:
+        """Complete gradients by parameter name, between the last backward and the step."""
+
+    @abstractmethod
+    def full_parameters(self) -> dict[str, Tensor]:
+        """All fp32 parameters on rank 0, nothing on others; every rank calls it."""
+
+    @abstractmethod
+    def full_moments(self) -> dict[str, Tensor]:
+        """Optimizer state as `KEY/PARAMETER` on rank 0, nothing on others; every rank calls it."""
+
+    @abstractmethod
+    def load_state(self, parameters: Mapping[str, Tensor], moments: Mapping[str, Tensor]) -> None:
+        """Put back what `full_parameters` and `full_moments` gave, whatever engine gave it."""
+
+    # --- collectives ------------------------------------------------------------------------------
 
     def gather_rows(self, rows: Tensor) -> Tensor:
-        """The rows of all ranks, in rank order; every rank has equally many."""
-        return self._accelerator.gather(rows)
+        """[B, ...] of every rank as [ranks*B, ...], in rank order."""
+        if self.ranks == 1:
+            return rows
+        out = rows.new_empty(self.ranks * rows.shape[0], *rows.shape[1:])
+        _all_gather(out, rows.contiguous())
+        return out
+
+    def scatter_rows(self, rows: Tensor) -> Tensor:
+        """Elementwise sum over ranks of [ranks*B, ...]; this rank's slice [B, ...] of it."""
+        if self.ranks == 1:
+            return rows
+        out = rows.new_empty(rows.shape[0] // self.ranks, *rows.shape[1:])
+        _reduce_scatter(out, rows.contiguous())
+        return out
 
     def sum(self, values: Tensor) -> Tensor:
         """Elementwise sum over ranks."""
-        return self._accelerator.reduce(values, reduction="sum")
+        if self.ranks > 1:
+            values = values.clone()
+            dist.all_reduce(values)
+        return values
+
+    def gather_objects(self, value: Any) -> list[Any]:
+        """Small picklable values of all ranks by rank: a barrier and a broadcast too."""
+        return gather_objects(value, self.ranks, self._messages)
+
+    def shared_fate(self) -> AbstractContextManager[None]:
+        """Context in which a user error on one rank becomes every rank's, told by one of them."""
+        return shared_fate(self.rank, self.ranks, self._messages)
+
+    def agree(self, *numbers: int) -> list[int]:
+        """The largest of all ranks' numbers, as of the previous call (zeros at the first).
+
+        One call late, so that the ranks' answers travel while the step computes: asking costs no
+        waiting, neither for other ranks nor for the device. Every rank asks equally often.
+        """
+        if self.ranks == 1:
+            return list(numbers)
+        answer = [0] * len(numbers)
+        if self._asked is not None:
+            work, pending = self._asked
+            work.wait()
+            answer = pending.tolist()
+        question = torch.tensor(numbers)
+        work = dist.all_reduce(question, dist.ReduceOp.MAX, self._messages, async_op=True)
+        self._asked = (work, question)
+        return answer
 
     def close(self) -> None:
         """Leave the process group."""
-        self._accelerator.end_training()
+        if self._asked is not None:
+            self._asked[0].wait()
+            self._asked = None
+        if dist.is_initialized():
+            dist.destroy_process_group()
+
+    # Pickled messages and agreements go by gloo: on a GPU they must not wait for its queue.
+    _messages: dist.ProcessGroup | None = None
+    _asked: tuple[Any, Tensor] | None = None
+
+    def _open_messages(self) -> None:
+        if self.ranks > 1 and dist.get_backend() != "gloo":
+            self._messages = dist.new_group(backend="gloo")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +22,20 @@ from hrm_scale.checkpoint import (
 from hrm_scale.config.saved import to_dict, to_yaml
 from hrm_scale.config.schema import RunConfig
 from hrm_scale.data import Dataset, Loader, open_dataset
-from hrm_scale.engine import Engine
+from hrm_scale.engine import Engine, open_engine
 from hrm_scale.errors import CheckpointError, ConfigError
 from hrm_scale.modelling import model_config
-from hrm_scale.models import ActModel, ModelConfig, build_model
+from hrm_scale.models import ModelConfig, build_model
 from hrm_scale.models.attention import resolve_backend as resolve_attention
 from hrm_scale.optim.adam_atan2 import make_optimizer
-from hrm_scale.optim.adam_atan2 import resolve_backend as resolve_optimizer
 from hrm_scale.optim.puzzle_table import PuzzleTable
 from hrm_scale.reporting import open_reporter, render_banner
 from hrm_scale.training.clock import Clock
 from hrm_scale.training.compilation import resolve_compile
-from hrm_scale.training.horizon import Horizon, plan_horizon
+from hrm_scale.training.decisions import machine_rows, start_rows
+from hrm_scale.training.horizon import plan_horizon
 from hrm_scale.training.lock import lock_run
-from hrm_scale.training.snapshot import TrainState, put_back
+from hrm_scale.training.snapshot import TrainState, load_model, put_back
 from hrm_scale.training.stop import StopRequest
 from hrm_scale.training.trainer import Trainer
 
@@ -42,42 +43,51 @@ from hrm_scale.training.trainer import Trainer
 def build_trainer(run: RunConfig, presets: dict[str, str]) -> Trainer:
     """All parts of a run in place, at its newest valid checkpoint if it resumes.
 
-    Raises ConfigError, DataError or CheckpointError with one line when the run cannot start.
+    With several processes each calls this. Raises ConfigError, DataError or CheckpointError with
+    one line when the run cannot start.
     """
     run.check_runnable()
-    dataset = open_dataset(run.data_path)
-    engine = Engine(run.engine.device)
-    if engine.ranks > 1:
-        raise ConfigError(
-            f"{engine.ranks} processes were launched, this release trains in one: start it with"
-            " one process (accelerate launch --num_processes 1)"
-        )
-    loader = Loader(
-        dataset,
-        "train",
-        seed=run.seed,
+    engine = open_engine(
+        device=run.engine.device,
+        deepspeed=run.engine.deepspeed,
         global_batch_size=run.global_batch_size,
         accumulation=run.engine.accumulation,
-        rank=engine.rank,
-        ranks=engine.ranks,
-        window=None if run.data.window == "all" else run.data.window,
-        threads=run.data.threads,
-        prefetch=run.data.prefetch,
-        on_error=run.data.on_error,
-        verify=run.data.verify,
+        bf16_forward=run.arch.forward_dtype != "float32",
+        timeout=timedelta(minutes=run.engine.timeout_minutes),
     )
+    with engine.shared_fate():
+        return _build(run, presets, engine)
+
+
+def _build(run: RunConfig, presets: dict[str, str], engine: Engine) -> Trainer:
+    first = engine.rank == 0
+    dataset = open_dataset(run.data_path)
+    loader = _loader(run, dataset, engine)
+    _check_evaluation(run, engine)
     train = dataset.split("train")
     # An epoch shows every group once, by one of its puzzles.
     horizon = plan_horizon(run, train.groups * train.examples / train.puzzles)
     compiled = resolve_compile(run.engine.compile, engine.device, horizon.total_steps)
     config = model_config(
-        run.arch, dataset.meta, attention=run.engine.attention, compiled=compiled[0]
+        run.arch,
+        dataset.meta,
+        attention=run.engine.attention,
+        compiled=compiled[0],
+        activation_checkpointing=run.engine.activation_checkpointing,
     )
     attention = _attention(config, engine.device)
     config = replace(config, attention=attention[0])
 
+    assert run.checkpoint_path is not None
+    run_dir = Path(run.checkpoint_path)
+    lock = lock_run(run_dir) if first else None
+    ranks = Ranks(engine.rank, engine.ranks, engine.gather_objects)
+    checkpoints = CheckpointManager(run_dir, run.checkpoint.keep_last, ranks)
+    found, notes = _find_checkpoint(run, run_dir, checkpoints)
+
     torch.manual_seed(run.seed)
     model = build_model(run.arch.name, config).to(engine.device)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
     table = (
         PuzzleTable(dataset.meta.num_puzzle_identifiers, config.puzzle_emb_ndim, engine.device)
         if config.puzzle_emb_ndim
@@ -86,13 +96,12 @@ def build_trainer(run: RunConfig, presets: dict[str, str]) -> Trainer:
     optimizer = make_optimizer(
         model.parameters(), engine.device, (run.beta1, run.beta2), run.weight_decay
     )
+    if found is not None:
+        load_model(found, model, table, run.global_batch_size)
+    # Preparing is a collective of its own: nobody may be missing.
+    engine.gather_objects(None)
     engine.prepare(model, optimizer)
 
-    assert run.checkpoint_path is not None
-    run_dir = Path(run.checkpoint_path)
-    lock = lock_run(run_dir)
-    checkpoints = CheckpointManager(run_dir, run.checkpoint.keep_last, Ranks())
-    found, notes = _find_checkpoint(run, run_dir, checkpoints)
     clock = Clock()
     state = TrainState()
     if found is not None:
@@ -107,7 +116,8 @@ def build_trainer(run: RunConfig, presets: dict[str, str]) -> Trainer:
         )
         clock.load_state_dict(found.state["clock"])
         checkpoints.last_path = found.path
-    (run_dir / "config.yaml").write_text(to_yaml(run), encoding="utf-8")
+    if first:
+        (run_dir / "config.yaml").write_text(to_yaml(run), encoding="utf-8")
 
     reporter = open_reporter(
         run_dir,
@@ -117,17 +127,20 @@ def build_trainer(run: RunConfig, presets: dict[str, str]) -> Trainer:
         project=run.project_name or "",
         run_name=run.run_name or "",
         config=to_dict(run),
+        is_first=first,
     )
     reporter.start(state.step, horizon.total_steps if horizon.limit != "max_time" else None)
     for note in notes:
         reporter.warn(note)
     rows = [
-        *_start_rows(run, presets, dataset, horizon, found),
-        *_machine_rows(model, engine, config, compiled, attention),
+        *start_rows(run, presets, dataset, horizon, found),
+        *machine_rows(run, engine, config, parameters, compiled, attention),
         ("run folder", str(run_dir), ""),
     ]
     reporter.say(render_banner("hrm_scale train", rows))
-    stop = StopRequest(run_dir, max_seconds=run.max_time, elapsed=_elapsed(run, clock))
+    stop = StopRequest(
+        run_dir if first else None, max_seconds=run.max_time, elapsed=_elapsed(run, clock)
+    )
     return Trainer(
         run,
         run_dir,
@@ -152,6 +165,32 @@ def continue_command() -> str:
     return shlex.join(["python", "-m", "hrm_scale.train", *sys.argv[1:]])
 
 
+def _loader(run: RunConfig, dataset: Dataset, engine: Engine) -> Loader:
+    return Loader(
+        dataset,
+        "train",
+        seed=run.seed,
+        global_batch_size=run.global_batch_size,
+        accumulation=run.engine.accumulation,
+        rank=engine.rank,
+        ranks=engine.ranks,
+        window=None if run.data.window == "all" else run.data.window,
+        threads=run.data.threads,
+        prefetch=run.data.prefetch,
+        on_error=run.data.on_error,
+        verify=run.data.verify,
+    )
+
+
+def _check_evaluation(run: RunConfig, engine: Engine) -> None:
+    size = run.evaluation.batch_size
+    if size is not None and size % engine.ranks:
+        raise ConfigError(
+            f"evaluation.batch_size={size} cannot be shared by {engine.ranks} processes: make it a"
+            f" multiple of {engine.ranks}"
+        )
+
+
 def _elapsed(run: RunConfig, clock: Clock) -> Any:
     return None if run.max_time is None else lambda: clock.total_seconds
 
@@ -169,7 +208,8 @@ def _find_checkpoint(
     """The checkpoint to go on from under ``resume``, verified, and what the user should know."""
     if run.resume not in ("auto", "never", "must"):
         found = read_checkpoint(Path(run.resume))
-        if found.path.parent.parent.resolve() == run_dir.resolve():
+        inside = found.path.parent.parent.resolve() == run_dir.resolve()
+        if inside and checkpoints.ranks.is_first:
             set_aside_after(run_dir, found.step)
         return found, []
     path, refusals = checkpoints.latest_valid()
@@ -205,53 +245,3 @@ def _check_settings(found: LoadedCheckpoint, run: RunConfig) -> list[str]:
     if not lines:
         return []
     return [f"settings differ from those of {found.path.name}: {'; '.join(lines)}"]
-
-
-def _start_rows(
-    run: RunConfig,
-    presets: dict[str, str],
-    dataset: Dataset,
-    horizon: Horizon,
-    found: LoadedCheckpoint | None,
-) -> list[tuple[str, str, str]]:
-    meta = dataset.meta
-    train = dataset.split("train")
-    samples = horizon.total_steps * run.global_batch_size
-    batch = f"{run.global_batch_size}"
-    if run.engine.accumulation > 1:
-        micro = run.global_batch_size // run.engine.accumulation
-        batch = f"{run.global_batch_size} = {run.engine.accumulation} x {micro}"
-    start = "from the beginning" if found is None else f"resumed at step {found.step}"
-    reason = "no earlier checkpoint" if found is None else str(found.path)
-    length = f"{horizon.total_steps} steps" if horizon.limit != "max_time" else "until max_time"
-    return [
-        ("experiment", presets.get("experiment", "none"), f"arch {run.arch.name}"),
-        ("start", start, reason),
-        ("data", run.data_path, f"{meta.kind}, {meta.storage}, {train.examples} training examples"),
-        ("length", length, f"set by {horizon.limit}; {samples} samples offered"),
-        ("global batch", batch, f"refill {run.data.refill}"),
-    ]
-
-
-def _machine_rows(
-    model: ActModel,
-    engine: Engine,
-    config: ModelConfig,
-    compiled: tuple[bool, str],
-    attention: tuple[str, str],
-) -> list[tuple[str, str, str]]:
-    count = sum(parameter.numel() for parameter in model.parameters())
-    device = engine.device
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "no CUDA GPU in use"
-    return [
-        ("parameters", f"{count:,}", "without the puzzle table"),
-        (
-            "device",
-            str(device),
-            name if device.type == "cuda" else f"{torch.get_num_threads()} threads",
-        ),
-        ("forward dtype", str(config.forward_dtype).removeprefix("torch."), "weights stay float32"),
-        ("attention", *attention),
-        ("optimizer", "AdamATan2", f"{'; '.join(resolve_optimizer(device))}"),
-        ("compile", str(compiled[0]).lower(), compiled[1]),
-    ]

@@ -12,15 +12,13 @@ from hrm_scale.checkpoint import (
     LoadedCheckpoint,
     carried_slots,
     carry_part_name,
-    pack_optimizer,
     read_carry,
     require_fit,
-    unpack_optimizer,
 )
 from hrm_scale.engine import Engine
 from hrm_scale.errors import CheckpointError
 from hrm_scale.modelling import TABLE
-from hrm_scale.models import Carry
+from hrm_scale.models import ActModel, Carry
 from hrm_scale.optim.puzzle_table import PuzzleTable
 
 
@@ -58,23 +56,46 @@ def take(
     accumulation: int,
     global_batch: int,
 ) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
-    """Checkpoint parts of this rank, and the JSON of its counters."""
+    """Checkpoint parts of this rank, and the JSON of the run's counters; every rank calls it."""
     parts: dict[str, dict[str, Tensor]] = {}
+    parameters, moments = engine.full_parameters(), engine.full_moments()
     if engine.rank == 0:
-        parts["model"] = dict(engine.model.state_dict())
-        parts["optimizer"] = pack_optimizer(engine.model.named_parameters(), engine.optimizer)
+        parts["model"] = {**dict(engine.model.named_buffers()), **parameters}
+        parts["optimizer"] = moments
         if table is not None:
             parts["puzzle_table"] = {TABLE: table.weights}
     for micro, carry in enumerate(state.carries or ()):
         slots = slot_range(micro, engine.rank, engine.ranks, accumulation, global_batch)
         parts[carry_part_name(*slots)] = _carry_tensors(carry)
+    names = sorted(state.sums)
+    sums: list[float] = []
+    if names:
+        sums = engine.sum(torch.stack([state.sums[name] for name in names])).tolist()
     counters = {
         "samples": state.position,
         "sum_steps": state.sum_steps,
         "evaluated": state.evaluated,
-        "sums": {name: float(value) for name, value in state.sums.items()},
+        "sums": dict(zip(names, sums, strict=True)),
     }
     return parts, counters
+
+
+def load_model(
+    checkpoint: LoadedCheckpoint, model: ActModel, table: PuzzleTable | None, global_batch: int
+) -> None:
+    """Load the weights, before the engine takes the model. Raises CheckpointError, before anything
+    is changed, when the checkpoint is of another model, table or batch size."""
+    expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    require_fit(checkpoint, "model", expected)
+    if table is not None:
+        require_fit(checkpoint, "puzzle_table", {TABLE: tuple(table.weights.shape)})
+    # Fewer slots than were saved could be read, but the others would be lost without a word.
+    if (slots_saved := carried_slots(checkpoint)) != global_batch:
+        raise CheckpointError(
+            f"{checkpoint.path} was written with global_batch_size={slots_saved}, this run has"
+            f" {global_batch}: type global_batch_size={slots_saved}, or choose another run_name"
+        )
+    model.load_state_dict(dict(checkpoint.part("model").items()))
 
 
 def put_back(
@@ -86,38 +107,20 @@ def put_back(
     accumulation: int,
     global_batch: int,
 ) -> TrainState:
-    """Load model, optimizer and table in place; returns the rest as a new TrainState.
-
-    Raises CheckpointError, before anything is changed, when the checkpoint is of another model or
-    batch size.
-    """
-    expected = {name: tuple(value.shape) for name, value in engine.model.state_dict().items()}
-    require_fit(checkpoint, "model", expected)
-    if table is not None:
-        require_fit(checkpoint, "puzzle_table", {TABLE: tuple(table.weights.shape)})
-    # Fewer slots than were saved could be read, but the others would be lost without a word.
-    if (slots_saved := carried_slots(checkpoint)) != global_batch:
-        raise CheckpointError(
-            f"{checkpoint.path} was written with global_batch_size={slots_saved}, this run has"
-            f" {global_batch}: type global_batch_size={slots_saved}, or choose another run_name"
-        )
+    """Load optimizer and table in place, after `load_model`; the rest as a new TrainState."""
     carries = []
     for micro in range(accumulation):
         slots = slot_range(micro, engine.rank, engine.ranks, accumulation, global_batch)
         tensors = read_carry(checkpoint, *slots)
         carries.append(_carry({name: t.to(engine.device) for name, t in tensors.items()}))
 
-    engine.model.load_state_dict(dict(checkpoint.part("model").items()))
-    unpack_optimizer(
-        dict(checkpoint.part("optimizer").items()),
-        engine.model.named_parameters(),
-        engine.optimizer,
-    )
+    engine.load_state(checkpoint.part("model"), checkpoint.part("optimizer"))
     if table is not None:
         table.weights.copy_(checkpoint.part("puzzle_table")[TABLE])
     counters = checkpoint.state
+    # The sums are those of all ranks together: one of them goes on with all of it.
     sums = {
-        name: torch.tensor(value, dtype=torch.float64, device=engine.device)
+        name: torch.tensor(0.0 if engine.rank else value, dtype=torch.float64, device=engine.device)
         for name, value in counters["sums"].items()
     }
     return TrainState(

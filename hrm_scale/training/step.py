@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -67,13 +68,14 @@ def train_step(
     global_batch_size: int,
     loss_type: str,
     before_update: Callable[[StepResult], None] | None = None,
+    check: Callable[[StepResult, float], None] | None = None,
 ) -> StepResult:
     """One optimizer step over the slots of this rank.
 
     `carries`, `batches` and `draws` have one entry a micro-step. The loss is the sum over all rows
     of all ranks divided by `global_batch_size`. `before_update` sees the result while gradients
-    are complete and nothing has been updated; what it raises leaves parameters and table as they
-    were. Order of updates: puzzle table, then dense parameters.
+    are complete (`engine.gradients`); `check` is given the result and the gradient norm, the same
+    on every rank. What they raise leaves parameters and table as they were.
     """
     micro: list[MicroStep] = []
     new_carries: list[Carry] = []
@@ -86,7 +88,7 @@ def train_step(
             loss, metrics = act_loss(outputs, carry, loss_type)
             engine.backward(loss / global_batch_size)
         new_carries.append(carry)
-        grads = vectors.grad if vectors is not None else None
+        grads = None if vectors is None else engine.leaf_gradient(vectors)
         micro.append(MicroStep(loss.detach(), outputs.detach(), grads))
         for name, value in metrics.items():
             sums[name] = sums[name] + value if name in sums else value
@@ -94,14 +96,21 @@ def train_step(
     result = StepResult(new_carries, sums, micro)
     if before_update is not None:
         before_update(result)
+    engine.step(rates.lr, None if check is None else partial(check, result))
     if table is not None:
-        ids = torch.cat([carry.data["puzzle_identifiers"] for carry in new_carries])
-        grads = torch.cat([m.puzzle_grads for m in micro if m.puzzle_grads is not None])
-        table.update(
-            engine.gather_rows(ids),
-            engine.gather_rows(grads),
-            rates.puzzle_emb_lr,
-            rates.puzzle_emb_weight_decay,
-        )
-    engine.step(rates.lr)
+        ids = torch.stack([carry.data["puzzle_identifiers"] for carry in new_carries])
+        grads = torch.stack([m.puzzle_grads for m in micro if m.puzzle_grads is not None])
+        ids, grads = _of_all_slots(engine, ids, grads)
+        table.update(ids, grads, rates.puzzle_emb_lr, rates.puzzle_emb_weight_decay)
     return result
+
+
+def _of_all_slots(engine: Engine, ids: Tensor, grads: Tensor) -> tuple[Tensor, Tensor]:
+    """Identifiers int32 [K, B] and gradients fp32 [K, B, E] of this rank's micro-steps and slots as
+    those of all ranks, [G] and [G, E] in slot order, so that sums over slots do not depend on how
+    many ranks there are. One collective: the identifiers travel as one more column."""
+    if engine.ranks > 1:
+        rows = torch.cat((ids.view(torch.float32).unsqueeze(-1), grads), dim=-1)
+        rows = engine.gather_rows(rows.unsqueeze(0)).transpose(0, 1)
+        ids, grads = rows[..., 0].contiguous().view(torch.int32), rows[..., 1:]
+    return ids.flatten(), grads.reshape(ids.numel(), -1)

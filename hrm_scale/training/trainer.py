@@ -49,7 +49,7 @@ class Trainer:
     stop: StopRequest
     state: TrainState
     continue_command: str
-    lock: IO[str]
+    lock: IO[str] | None
 
     def run(self) -> None:
         """Train until the horizon, evaluating and saving on the way.
@@ -83,9 +83,11 @@ class Trainer:
                 else:
                     self.reporter.advance(state.step)
                 evaluated = self._evaluate_if_due()
-                if (evaluated and config.checkpoint_every_eval) or self._save_is_due():
+                reason, minutes_are_up = self._agree()
+                save = minutes_are_up or horizon.saves_at(state.step)
+                if save or (evaluated and config.checkpoint_every_eval):
                     self._save()
-                if state.step < horizon.total_steps and (reason := self.stop.poll()):
+                if reason and state.step < horizon.total_steps:
                     self._stop(reason)
             self._finish()
         finally:
@@ -118,17 +120,18 @@ class Trainer:
             for base in (config.lr, config.puzzle_emb_lr)
         )
 
-        def guard(result: StepResult) -> None:
-            # Reading the loss makes the host wait for the device: for free on a CPU only.
-            if self.engine.device.type == "cpu" or step % config.log.every == 0:
-                check_finite(
-                    step=step,
-                    positions=(start, stop),
-                    loss=float(sum(micro.loss for micro in result.micro)),
-                    gradient_norm=float(self.engine.grad_norm()),
-                    last_checkpoint=self.checkpoints.last_path,
-                )
+        def check(result: StepResult, gradient_norm: float) -> None:
+            # A loss that is not finite on one rank makes the norm so on all: they stop together.
+            check_finite(
+                step=step,
+                positions=(start, stop),
+                loss=float(sum(micro.loss for micro in result.micro)),
+                gradient_norm=gradient_norm,
+                last_checkpoint=self.checkpoints.last_path,
+            )
 
+        # Reading the norm makes the host wait for the device: for free on a CPU only.
+        checked = self.engine.device.type == "cpu" or step % config.log.every == 0
         assert state.carries is not None
         result = train_step(
             self.engine,
@@ -139,7 +142,7 @@ class Trainer:
             Rates(lr, table_lr, config.puzzle_emb_weight_decay),
             global_batch_size=config.global_batch_size,
             loss_type=config.arch.loss.loss_type,
-            before_update=guard,
+            check=check if checked else None,
         )
         for name, value in result.metrics.items():
             value = value.double()
@@ -203,7 +206,7 @@ class Trainer:
         config = self.config
         if "test" in self.dataset.meta.splits:
             micro = config.global_batch_size // config.engine.accumulation
-            with self.clock.paused("evaluation"):
+            with self.clock.paused("evaluation"), self.engine.gathered():
                 results = evaluate(
                     self.model,
                     self.table,
@@ -213,7 +216,8 @@ class Trainer:
                     seed=config.evaluation.seed,
                     loss_type=config.arch.loss.loss_type,
                     device=self.engine.device,
-                    progress=lambda _: self.stop.requested,
+                    progress=lambda _: self._agree()[0] is not None,
+                    processes=self.engine,
                 )
             if results is None:
                 return False
@@ -223,12 +227,22 @@ class Trainer:
         self.state.evaluated = self.state.step
         return True
 
-    def _save_is_due(self) -> bool:
+    def _agree(self) -> tuple[str | None, bool]:
+        """What all ranks agree on: why to stop, if at all, and whether minutes ask for a save."""
         minutes = self.config.checkpoint.every_minutes
         waited = self.clock.total_seconds - self._saved_at
-        return self.horizon.saves_at(self.state.step) or (
-            minutes is not None and waited >= 60 * minutes
-        )
+        due = minutes is not None and waited >= 60 * minutes
+        answers: list[int] = []
+
+        def agree(code: int) -> int:
+            answers.extend(self.engine.agree(code, int(due)))
+            return answers[0]
+
+        reason = self.stop.poll(agree)
+        # With several ranks an answer is one call old: the save it asks for may be done by now.
+        asked_at = self.state.step if self.engine.ranks == 1 else self._asked_at
+        self._asked_at: int = self.state.step
+        return reason, bool(answers[1]) and self._saved_step < asked_at
 
     def _save(self, must: bool = False) -> None:
         """Save a checkpoint. Unless it `must` succeed, a failure is a warning and no more."""
@@ -270,7 +284,7 @@ class Trainer:
         for warning in self.checkpoints.warnings:
             self.reporter.warn(warning)
         self.checkpoints.warnings.clear()
-        self._saved_at = self.clock.total_seconds
+        self._saved_at, self._saved_step = self.clock.total_seconds, state.step
 
     def _stop(self, reason: str) -> None:
         self._save(must=True)
@@ -281,4 +295,5 @@ class Trainer:
 
     def __post_init__(self) -> None:
         self._lr = 0.0
-        self._saved_at = self.clock.total_seconds
+        self._saved_at, self._saved_step = self.clock.total_seconds, self.state.step
+        self._asked_at = self.state.step

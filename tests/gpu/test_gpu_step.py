@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from hrm_scale.engine import Engine
+from hrm_scale.engine import PlainEngine
 from hrm_scale.models import ActModel, Carry, Draws, ModelConfig, build_model
 from hrm_scale.models.attention import attend, resolve_backend
 from hrm_scale.optim.adam_atan2 import AdamATan2, make_optimizer
@@ -42,7 +42,7 @@ class Setting:
         self.device = torch.device(device)
         torch.manual_seed(0)
         self.model: ActModel = build_model("hrm_v1", config).to(self.device).train()
-        self.engine = Engine(device)
+        self.engine = PlainEngine(device)
         parameters = self.model.parameters()
         self.engine.prepare(self.model, make_optimizer(parameters, self.device, (0.9, 0.95), 0.1))
         self.table = PuzzleTable(3, config.puzzle_emb_ndim, self.device)

@@ -71,7 +71,6 @@ def replay(case: Case, engine: Engine) -> dict[str, Tensor]:
     )
     engine.prepare(model, optimizer)
     model.train()
-    names = {id(param): name for name, param in model.named_parameters()}
     carry = None
     out: dict[str, Tensor] = {}
 
@@ -100,12 +99,10 @@ def replay(case: Case, engine: Engine) -> dict[str, Tensor]:
 
         def look(result: StepResult, k: int = k) -> None:
             (micro,) = result.micro
-            for param in model.parameters():
-                if param.grad is not None:
-                    name = names[id(param)]
-                    out[f"json/{k}/grad_norms/{PREFIX}{name}"] = param.grad.norm()
-                    if k == 1:
-                        out[f"grad/1/{PREFIX}{name}"] = param.grad.clone()
+            for name, grad in engine.gradients().items():
+                out[f"json/{k}/grad_norms/{PREFIX}{name}"] = grad.norm()
+                if k == 1:
+                    out[f"grad/1/{PREFIX}{name}"] = grad.clone()
             if micro.puzzle_grads is not None and k == 1:
                 out[f"{prefix}grad/1/puzzle_emb_local"] = micro.puzzle_grads.clone()
 
@@ -139,11 +136,17 @@ def replay(case: Case, engine: Engine) -> dict[str, Tensor]:
             out[f"json/{k}/reduced_metrics/{name}"] = torch.tensor(number, dtype=torch.float64)
         out[f"json/{k}/lrs/dense"] = torch.tensor(lr, dtype=torch.float64)
         out[f"json/{k}/lrs/puzzle_emb"] = torch.tensor(table_lr, dtype=torch.float64)
-        for name, param in model.named_parameters():
-            out[f"json/{k}/param_norms/{PREFIX}{name}"] = param.detach().norm()
+        for name, value in _parameters(engine).items():
+            out[f"json/{k}/param_norms/{PREFIX}{name}"] = value.norm()
 
-    for name, value in model.state_dict().items():
+    for name, value in [*model.named_buffers(), *_parameters(engine).items()]:
         out[f"final/{PREFIX}{name}"] = value
     if table is not None:
         out[f"final/{PREFIX}{TABLE}"] = table.weights
     return {name: value.detach().clone() for name, value in out.items()}
+
+
+def _parameters(engine: Engine) -> dict[str, Tensor]:
+    """The fp32 parameters, on every rank."""
+    full: dict[str, Tensor] = engine.gather_objects(engine.full_parameters())[0]
+    return full

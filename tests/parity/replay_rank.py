@@ -7,14 +7,14 @@ from pathlib import Path
 
 from safetensors.torch import save_file
 
-from hrm_scale.engine import Engine
+from hrm_scale.engine import PlainEngine
 from tests.parity.golden import load_case
 from tests.parity.replay import replay
 
 
 def main() -> None:
     case, out = load_case(Path(sys.argv[1])), Path(sys.argv[2])
-    engine = Engine(device="cpu")
+    engine = PlainEngine("cpu")
     measured = replay(case, engine)
     save_file(
         {name: t.contiguous() for name, t in measured.items()}, out / f"{engine.rank}.safetensors"

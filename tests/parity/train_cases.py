@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from hrm_scale.engine import Engine
+from hrm_scale.engine import PlainEngine
 from hrm_scale.evaluation.rollout import rollout
 from hrm_scale.evaluation.tally import Tally
 from hrm_scale.models import act_loss
@@ -31,7 +31,7 @@ def is_bf16(case: Case) -> bool:
 def check_train(case: Case, path: Path) -> Report:
     report = Report(case.name)
     if case.ranks == 1:
-        compare(report, case, replay(case, Engine(device="cpu")), rank=None)
+        compare(report, case, replay(case, PlainEngine("cpu")), rank=None)
     else:
         for rank, measured in enumerate(replay_on_ranks(path, case.ranks)):
             compare(report, case, measured, rank)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hrm_scale.data import Dataset, Loader, open_dataset
-from hrm_scale.engine import Engine
+from hrm_scale.engine import PlainEngine
 from hrm_scale.models import Carry
 from hrm_scale.training.feed import AlwaysFeed, Feed, OnHaltFeed, open_feed
 from hrm_scale.training.snapshot import slot_range
@@ -98,7 +98,7 @@ def test_on_halt_serves_free_slots_in_order_and_every_sample_once(
 
 def test_on_halt_takes_nothing_when_no_slot_is_free(dataset: Dataset) -> None:
     loader = Loader(dataset, "train", seed=0, global_batch_size=8)
-    feed = OnHaltFeed(loader, Engine("cpu"), 16, 8, 2)
+    feed = OnHaltFeed(loader, PlainEngine("cpu"), 16, 8, 2)
     batches = feed.next(carries_of(np.zeros((2, 4), dtype=bool)))
     assert feed.position == 16
     assert [batch["inputs"].shape for batch in batches] == [(4, 16)] * 2
@@ -109,7 +109,7 @@ def test_on_halt_takes_nothing_when_no_slot_is_free(dataset: Dataset) -> None:
 @pytest.mark.parametrize("start", [0, 40])
 def test_always_feeds_every_slot_anew(dataset: Dataset, accumulation: int, start: int) -> None:
     loader = Loader(dataset, "train", seed=0, global_batch_size=8, accumulation=accumulation)
-    feed = AlwaysFeed(loader, Engine("cpu"), start, 8)
+    feed = AlwaysFeed(loader, PlainEngine("cpu"), start, 8)
     try:
         for step in range(10):
             batches = feed.next(None)
@@ -127,7 +127,7 @@ def test_always_feeds_every_slot_anew(dataset: Dataset, accumulation: int, start
 @pytest.mark.parametrize(("refill", "kind"), [("always", AlwaysFeed), ("on_halt", OnHaltFeed)])
 def test_the_setting_chooses_the_feed(dataset: Dataset, refill: str, kind: type[Feed]) -> None:
     loader = Loader(dataset, "train", seed=0, global_batch_size=8)
-    feed = open_feed(refill, loader, Engine("cpu"), 0, global_batch=8, accumulation=1)
+    feed = open_feed(refill, loader, PlainEngine("cpu"), 0, global_batch=8, accumulation=1)
     assert type(feed) is kind
     # A fresh run starts alike under both.
     expected = loader.fetch(0, 8).inputs

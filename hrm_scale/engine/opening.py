@@ -1,0 +1,50 @@
+"""Which engine a run gets."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+
+import torch
+
+from hrm_scale.engine import zero_config
+from hrm_scale.engine.engine import Engine
+from hrm_scale.engine.plain import PlainEngine
+from hrm_scale.errors import ConfigError
+
+
+def open_engine(
+    *,
+    device: str,
+    deepspeed: str,
+    global_batch_size: int,
+    accumulation: int,
+    bf16_forward: bool,
+    timeout: timedelta = timedelta(minutes=10),
+) -> Engine:
+    """Join the other processes and take the engine that `deepspeed` (``engine.deepspeed``) names.
+
+    Raises ConfigError, before any process waits for another, when the batch cannot be dealt to the
+    processes or DeepSpeed's settings cannot be used.
+    """
+    ranks = int(os.environ.get("WORLD_SIZE", "1"))
+    if global_batch_size % (accumulation * ranks):
+        raise ConfigError(
+            f"global_batch_size={global_batch_size} cannot be dealt to {ranks} processes in"
+            f" {accumulation} micro-batches (engine.accumulation): make it a multiple of"
+            f" {accumulation * ranks}, or start another number of processes"
+        )
+    found = zero_config.requested(deepspeed)
+    if found is None:
+        return PlainEngine(device, timeout)
+    from hrm_scale.engine.zero import ZeroEngine
+
+    settings, source = found
+    shape = zero_config.Shape(
+        global_batch_size=global_batch_size,
+        accumulation=accumulation,
+        ranks=ranks,
+        bf16_forward=bf16_forward,
+        on_cpu=not torch.cuda.is_available(),
+    )
+    return ZeroEngine(device, zero_config.complete(settings, source, shape), source, timeout)

@@ -1,0 +1,99 @@
+"""One process, or several that hold the whole model each and sum their gradients (DDP)."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from datetime import timedelta
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from hrm_scale.checkpoint import pack_optimizer, unpack_optimizer
+from hrm_scale.engine.engine import Check, Engine
+from hrm_scale.engine.reduction import sum_over_ranks
+
+# One bucket of this size holds the whole of a small model: few collectives, each well filled.
+_BUCKET_MB = 128
+
+
+class PlainEngine(Engine):
+    """`device` is "auto", "cpu" or "cuda"; "auto" takes the GPU when there is one."""
+
+    def __init__(self, device: str = "auto", timeout: timedelta = timedelta(minutes=10)) -> None:
+        use_cpu = device == "cpu" or (device == "auto" and not torch.cuda.is_available())
+        launched = int(os.environ.get("WORLD_SIZE", "1")) > 1
+        handlers: list[Any] = [
+            DistributedDataParallelKwargs(
+                broadcast_buffers=False, bucket_cap_mb=_BUCKET_MB, gradient_as_bucket_view=True
+            )
+        ]
+        if launched:
+            # Without an explicit backend Accelerate runs every CPU process as rank 0 of 1.
+            backend = "gloo" if use_cpu else None
+            handlers.append(InitProcessGroupKwargs(backend=backend, timeout=timeout))
+        # Precision is the model's business: it casts its weights itself.
+        accelerator = Accelerator(cpu=use_cpu, mixed_precision="no", kwargs_handlers=handlers)
+        self._accelerator = accelerator
+        self.rank, self.ranks = accelerator.process_index, accelerator.num_processes
+        # Accelerate numbers CPU processes as if they were devices.
+        self.device = torch.device("cpu") if use_cpu else accelerator.device
+        self.name = "one process" if self.ranks == 1 else f"DDP over {self.ranks} processes"
+        self.reason = "DeepSpeed was not asked for"
+        self._wrapped: Any = None
+        self._open_messages()
+
+    def prepare(self, model: nn.Module, optimizer: Optimizer) -> None:
+        self.model, self.optimizer = model, optimizer
+        with warnings.catch_warnings():
+            # `broadcast_buffers` has a new name in torch 2.13, which Accelerate does not pass on.
+            warnings.simplefilter("ignore", FutureWarning)
+            self._wrapped = self._accelerator.prepare_model(model, device_placement=False)
+        if self.ranks > 1:
+            self._wrapped.register_comm_hook(None, sum_over_ranks)
+
+    def forward(self, *args: Any) -> Any:
+        return self._wrapped(*args)
+
+    def exchange(self, last: bool) -> AbstractContextManager[None]:
+        if last or self.ranks == 1:
+            return nullcontext()
+        return self._wrapped.no_sync()
+
+    def backward(self, loss: Tensor) -> None:
+        loss.backward()
+
+    def step(self, lr: float, check: Check | None = None) -> None:
+        if check is not None:
+            grads = [p.grad for p in self.model.parameters() if p.grad is not None]
+            check(float(torch.nn.utils.get_total_norm(grads)))
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def gradients(self) -> dict[str, Tensor]:
+        named = self.model.named_parameters()
+        return {name: p.grad for name, p in named if p.grad is not None}
+
+    def full_parameters(self) -> dict[str, Tensor]:
+        if self.rank:
+            return {}
+        return {name: p.detach() for name, p in self.model.named_parameters()}
+
+    def full_moments(self) -> dict[str, Tensor]:
+        if self.rank:
+            return {}
+        return pack_optimizer(self.model.named_parameters(), self.optimizer)
+
+    def load_state(self, parameters: Mapping[str, Tensor], moments: Mapping[str, Tensor]) -> None:
+        with torch.no_grad():
+            for name, parameter in self.model.named_parameters():
+                parameter.copy_(parameters[name])
+        unpack_optimizer(moments, self.model.named_parameters(), self.optimizer)

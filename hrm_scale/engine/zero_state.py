@@ -1,0 +1,142 @@
+"""Parameters, moments and gradients of a DeepSpeed engine by parameter name, and back.
+
+Under ZeRO a rank holds slices of one flat vector. What is saved is the same as for every other
+engine: whole fp32 tensors by name. One parameter at a time is put together, so a checkpoint takes
+no more memory than its largest tensor on every rank but the one that keeps the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from hrm_scale.checkpoint import pack_optimizer, unpack_optimizer
+
+MOMENTS = ("exp_avg", "exp_avg_sq")
+Parameters = Mapping[str, nn.Parameter]
+
+
+def full_parameters(parameters: Parameters, stage: int, *, keep: bool) -> dict[str, Tensor]:
+    """fp32 parameters on the CPU where `keep`; every rank calls it."""
+    from deepspeed.utils import safe_get_full_fp32_param
+
+    if stage == 0:
+        return {name: p.detach() for name, p in parameters.items()} if keep else {}
+    return _collect(parameters, safe_get_full_fp32_param, keep)
+
+
+def full_gradients(parameters: Parameters) -> dict[str, Tensor]:
+    """Complete gradients, between the last backward and the step; every rank calls it."""
+    from deepspeed.utils import safe_get_full_grad
+
+    return {name: safe_get_full_grad(p) for name, p in parameters.items()}
+
+
+def full_moments(
+    parameters: Parameters, zero: Any, optimizer: Optimizer, *, keep: bool
+) -> dict[str, Tensor]:
+    """Optimizer state as `KEY/PARAMETER` on the CPU where `keep`; every rank calls it."""
+    from deepspeed.utils import safe_get_full_optimizer_state
+
+    if zero is optimizer:  # stage 0
+        return pack_optimizer(parameters.items(), optimizer) if keep else {}
+    flats = _flats(zero, optimizer)
+    if not all(optimizer.state.get(flat) for flat in flats):
+        return {}  # before the first update
+    _link(zero)
+    packed: dict[str, Tensor] = {}
+    for key in MOMENTS:
+        found = _collect(parameters, lambda p, k=key: safe_get_full_optimizer_state(p, k), keep)
+        packed |= {f"{key}/{name}": value for name, value in found.items()}
+    if keep:
+        count = optimizer.state[flats[0]]["step"].detach().cpu()
+        packed |= {f"step/{name}": count.clone() for name in parameters}
+    return packed
+
+
+def load(
+    parameters: Parameters,
+    zero: Any,
+    optimizer: Optimizer,
+    values: Mapping[str, Tensor],
+    moments: Mapping[str, Tensor],
+) -> None:
+    """Set fp32 parameters and moments. The model held `values` already when it was prepared: only
+    what DeepSpeed keeps beside it is set here, to the full precision of `values`."""
+    if zero is optimizer:  # stage 0
+        unpack_optimizer(moments, parameters.items(), optimizer)
+        return
+    flats = _flats(zero, optimizer)
+    has_moments = len(moments) > 0
+    if has_moments:
+        count = moments[f"step/{next(iter(parameters))}"].float()
+        for flat in flats:
+            ours = "hrm_scale" in type(optimizer).__module__
+            optimizer.state[flat] = {
+                # Our AdamATan2 counts on the CPU, the compiled one on the device.
+                "step": count.clone() if ours else count.to(flat.device),
+                **{key: torch.zeros_like(flat.data, dtype=torch.float32) for key in MOMENTS},
+            }
+        _link(zero)
+    for name, parameter in parameters.items():
+        _set(parameter, values[name], None)
+        for key in MOMENTS if has_moments else ():
+            _set(parameter, moments[f"{key}/{name}"], key)
+
+
+def _collect(parameters: Parameters, get: Any, keep: bool) -> dict[str, Tensor]:
+    found = {}
+    for name, parameter in parameters.items():
+        value = get(parameter)
+        if keep:
+            found[name] = value.detach().float().cpu().view(_shape(parameter))
+    return found
+
+
+def _shape(parameter: Any) -> torch.Size:
+    """The whole parameter's shape; a stage 3 parameter that is spread out has none itself."""
+    return getattr(parameter, "ds_shape", parameter.shape)
+
+
+def _flats(zero: Any, optimizer: Optimizer) -> list[Tensor]:
+    """The flat fp32 vectors that AdamATan2 updates on this rank."""
+    groups = [p for group in optimizer.param_groups for p in group["params"]]
+    return list(getattr(zero, "fp32_partitioned_groups_flat", groups))
+
+
+def _link(zero: Any) -> None:
+    """Stages 1 and 2: let each parameter find its slice of the moments."""
+    if hasattr(zero, "_lazy_init_hp_params_optimizer_state"):
+        zero._hp_optimizer_states_linked = False
+        zero._lazy_init_hp_params_optimizer_state()
+
+
+def _set(parameter: Any, value: Tensor, key: str | None) -> None:
+    from deepspeed.utils import (
+        safe_set_full_fp32_param,
+        safe_set_full_optimizer_state,
+        safe_set_local_fp32_param,
+        safe_set_local_optimizer_state,
+    )
+
+    if not hasattr(parameter, "ds_id"):
+        if key is None:
+            safe_set_full_fp32_param(parameter, value)
+        else:
+            safe_set_full_optimizer_state(parameter, value, key)
+        return
+    # Stage 3: equal slices of the flat tensor, the last one padded.
+    size = parameter.ds_tensor.ds_numel
+    rank = torch.distributed.get_rank()
+    flat = value.flatten()
+    mine = flat.new_zeros(size)
+    part = flat[rank * size : (rank + 1) * size]
+    mine[: part.numel()] = part
+    if key is None:
+        safe_set_local_fp32_param(parameter, mine)
+    else:
+        safe_set_local_optimizer_state(parameter, mine, key)

@@ -1,0 +1,72 @@
+"""The rows of the banner: what a run has decided, and why."""
+
+from __future__ import annotations
+
+import torch
+
+from hrm_scale.checkpoint import LoadedCheckpoint
+from hrm_scale.config.schema import RunConfig
+from hrm_scale.data import Dataset
+from hrm_scale.engine import Engine
+from hrm_scale.models import ModelConfig
+from hrm_scale.optim.adam_atan2 import resolve_backend
+from hrm_scale.training.horizon import Horizon
+
+Row = tuple[str, str, str]
+
+
+def start_rows(
+    run: RunConfig,
+    presets: dict[str, str],
+    dataset: Dataset,
+    horizon: Horizon,
+    found: LoadedCheckpoint | None,
+) -> list[Row]:
+    """What is trained, on what, from where and for how long."""
+    meta = dataset.meta
+    train = dataset.split("train")
+    samples = horizon.total_steps * run.global_batch_size
+    start = "from the beginning" if found is None else f"resumed at step {found.step}"
+    reason = "no earlier checkpoint" if found is None else str(found.path)
+    length = f"{horizon.total_steps} steps" if horizon.limit != "max_time" else "until max_time"
+    return [
+        ("experiment", presets.get("experiment", "none"), f"arch {run.arch.name}"),
+        ("start", start, reason),
+        ("data", run.data_path, f"{meta.kind}, {meta.storage}, {train.examples} training examples"),
+        ("length", length, f"set by {horizon.limit}; {samples} samples offered"),
+    ]
+
+
+def machine_rows(
+    run: RunConfig,
+    engine: Engine,
+    config: ModelConfig,
+    parameters: int,
+    compiled: tuple[bool, str],
+    attention: tuple[str, str],
+) -> list[Row]:
+    """How this machine, and those beside it, will do it."""
+    device = engine.device
+    if device.type == "cuda":
+        hardware = torch.cuda.get_device_name(device)
+    else:
+        hardware = f"no CUDA GPU in use, {torch.get_num_threads()} threads"
+    rows = run.global_batch_size // (run.engine.accumulation * engine.ranks)
+    batch = f"{run.global_batch_size}"
+    if rows < run.global_batch_size:
+        batch += f" = {engine.ranks} ranks x {run.engine.accumulation} micro x {rows}"
+    dtype = str(config.forward_dtype).removeprefix("torch.")
+    return [
+        ("global batch", batch, f"refill {run.data.refill}"),
+        ("engine", engine.name, engine.reason),
+        ("device", str(device), hardware),
+        (
+            "parameters",
+            f"{parameters:,}",
+            f"puzzle table on {run.engine.puzzle_table}, not counted",
+        ),
+        ("forward dtype", dtype, "updates are made in float32"),
+        ("attention", *attention),
+        ("optimizer", "AdamATan2", "; ".join(resolve_backend(device))),
+        ("compile", str(compiled[0]).lower(), compiled[1]),
+    ]
