@@ -92,8 +92,9 @@ class Engine(ABC):
         """Optimizer state as `KEY/PARAMETER` on rank 0, nothing on others; every rank calls it."""
 
     @abstractmethod
-    def load_state(self, parameters: Mapping[str, Tensor], moments: Mapping[str, Tensor]) -> None:
-        """Put back what `full_parameters` and `full_moments` gave, whatever engine gave it."""
+    def load_moments(self, moments: Mapping[str, Tensor]) -> None:
+        """Put back what `full_moments` gave, whatever engine gave it. (Parameters are put back into
+        the model before it is prepared.)"""
 
     # --- collectives ------------------------------------------------------------------------------
 

@@ -92,8 +92,5 @@ class PlainEngine(Engine):
             return {}
         return pack_optimizer(self.model.named_parameters(), self.optimizer)
 
-    def load_state(self, parameters: Mapping[str, Tensor], moments: Mapping[str, Tensor]) -> None:
-        with torch.no_grad():
-            for name, parameter in self.model.named_parameters():
-                parameter.copy_(parameters[name])
+    def load_moments(self, moments: Mapping[str, Tensor]) -> None:
         unpack_optimizer(moments, self.model.named_parameters(), self.optimizer)

@@ -54,6 +54,7 @@ class ZeroEngine(Engine):
         self.name = f"DeepSpeed over {self.ranks} processes, {describe(settings)}"
         self.reason = source
         self.stage: int = settings["zero_optimization"]["stage"]
+        self._bf16: bool = settings["bf16"]["enabled"]
         self.gathers = 0
         """How often parameters were gathered from all ranks (stage 3)."""
         self._engine: Any = None
@@ -64,9 +65,13 @@ class ZeroEngine(Engine):
     def prepare(self, model: nn.Module, optimizer: Optimizer) -> None:
         self.model, self.optimizer = model, optimizer
         self._parameters: dict[str, Any] = dict(model.named_parameters())
+        exact = (
+            {name: p.detach().clone() for name, p in self._parameters.items()} if self._bf16 else {}
+        )
         self._engine, _ = self._accelerator.prepare(model, optimizer)
         if (inner := self._engine.basic_optimizer) is not optimizer:
             raise RuntimeError(f"DeepSpeed replaced AdamATan2 by {type(inner).__name__}")
+        zero_state.set_masters(self._parameters, exact)
         optimizer.register_step_pre_hook(self._before_update)
 
     def forward(self, *args: Any) -> Any:
@@ -111,10 +116,8 @@ class ZeroEngine(Engine):
             self._parameters, self._engine.optimizer, self.optimizer, keep=self.rank == 0
         )
 
-    def load_state(self, parameters: Mapping[str, Tensor], moments: Mapping[str, Tensor]) -> None:
-        zero_state.load(
-            self._parameters, self._engine.optimizer, self.optimizer, parameters, moments
-        )
+    def load_moments(self, moments: Mapping[str, Tensor]) -> None:
+        zero_state.load_moments(self._parameters, self._engine.optimizer, self.optimizer, moments)
 
     def _before_update(self, *_: object) -> None:
         """Called by AdamATan2 before it updates anything; only the first of several groups asks."""

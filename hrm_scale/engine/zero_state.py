@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from hrm_scale.checkpoint import pack_optimizer, unpack_optimizer
+from hrm_scale.optim.adam_atan2 import AdamATan2
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
 Parameters = Mapping[str, nn.Parameter]
@@ -58,33 +59,33 @@ def full_moments(
     return packed
 
 
-def load(
-    parameters: Parameters,
-    zero: Any,
-    optimizer: Optimizer,
-    values: Mapping[str, Tensor],
-    moments: Mapping[str, Tensor],
+def set_masters(parameters: Parameters, values: Mapping[str, Tensor]) -> None:
+    """Set the fp32 masters of bf16 parameters, which DeepSpeed has made from rounded ones."""
+    for name, value in values.items():
+        _set(parameters[name], value, None)
+
+
+def load_moments(
+    parameters: Parameters, zero: Any, optimizer: Optimizer, moments: Mapping[str, Tensor]
 ) -> None:
-    """Set fp32 parameters and moments. The model held `values` already when it was prepared: only
-    what DeepSpeed keeps beside it is set here, to the full precision of `values`."""
+    """Put back what `full_moments` gave."""
     if zero is optimizer:  # stage 0
         unpack_optimizer(moments, parameters.items(), optimizer)
         return
-    flats = _flats(zero, optimizer)
-    has_moments = len(moments) > 0
-    if has_moments:
-        count = moments[f"step/{next(iter(parameters))}"].float()
-        for flat in flats:
-            ours = "hrm_scale" in type(optimizer).__module__
-            optimizer.state[flat] = {
-                # Our AdamATan2 counts on the CPU, the compiled one on the device.
-                "step": count.clone() if ours else count.to(flat.device),
-                **{key: torch.zeros_like(flat.data, dtype=torch.float32) for key in MOMENTS},
-            }
-        _link(zero)
+    if not moments:
+        return
+    count = moments[f"step/{next(iter(parameters))}"].float()
+    for flat in _flats(zero, optimizer):
+        ours = isinstance(optimizer, AdamATan2)
+        # DeepSpeed finds a place for each value only in moments that exist already.
+        optimizer.state[flat] = {
+            # Our AdamATan2 counts on the CPU, the compiled one on the device.
+            "step": count.clone() if ours else count.to(flat.device),
+            **{key: torch.zeros_like(flat.data, dtype=torch.float32) for key in MOMENTS},
+        }
+    _link(zero)
     for name, parameter in parameters.items():
-        _set(parameter, values[name], None)
-        for key in MOMENTS if has_moments else ():
+        for key in MOMENTS:
             _set(parameter, moments[f"{key}/{name}"], key)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from dataclasses import replace
@@ -23,7 +24,7 @@ from hrm_scale.config.saved import to_dict, to_yaml
 from hrm_scale.config.schema import RunConfig
 from hrm_scale.data import Dataset, Loader, open_dataset
 from hrm_scale.engine import Engine, open_engine
-from hrm_scale.errors import CheckpointError, ConfigError
+from hrm_scale.errors import CheckpointError, ConfigError, HrmError
 from hrm_scale.modelling import model_config
 from hrm_scale.models import ModelConfig, build_model
 from hrm_scale.models.attention import resolve_backend as resolve_attention
@@ -47,16 +48,25 @@ def build_trainer(run: RunConfig, presets: dict[str, str]) -> Trainer:
     one line when the run cannot start.
     """
     run.check_runnable()
-    engine = open_engine(
-        device=run.engine.device,
-        deepspeed=run.engine.deepspeed,
-        global_batch_size=run.global_batch_size,
-        accumulation=run.engine.accumulation,
-        bf16_forward=run.arch.forward_dtype != "float32",
-        timeout=timedelta(minutes=run.engine.timeout_minutes),
-    )
+    engine = _open(run)
     with engine.shared_fate():
         return _build(run, presets, engine)
+
+
+def _open(run: RunConfig) -> Engine:
+    try:
+        return open_engine(
+            device=run.engine.device,
+            deepspeed=run.engine.deepspeed,
+            global_batch_size=run.global_batch_size,
+            accumulation=run.engine.accumulation,
+            bf16_forward=run.arch.forward_dtype != "float32",
+            timeout=timedelta(minutes=run.engine.timeout_minutes),
+        )
+    except HrmError as error:
+        # Every process finds the same fault, and none can speak with the others yet.
+        error.told = int(os.environ.get("RANK", "0")) > 0
+        raise
 
 
 def _build(run: RunConfig, presets: dict[str, str], engine: Engine) -> Trainer:

@@ -114,7 +114,7 @@ def put_back(
         tensors = read_carry(checkpoint, *slots)
         carries.append(_carry({name: t.to(engine.device) for name, t in tensors.items()}))
 
-    engine.load_state(checkpoint.part("model"), checkpoint.part("optimizer"))
+    engine.load_moments(checkpoint.part("optimizer"))
     if table is not None:
         table.weights.copy_(checkpoint.part("puzzle_table")[TABLE])
     counters = checkpoint.state
