@@ -174,5 +174,6 @@ def train_here(
         trainer.run()
     finally:
         trainer.reporter.close()
-        trainer.lock.close()
+        if trainer.lock is not None:
+            trainer.lock.close()
     return trainer

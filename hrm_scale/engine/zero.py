@@ -10,6 +10,7 @@ import importlib.metadata
 import logging
 import os
 import socket
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
@@ -188,7 +189,6 @@ def _enter_alone() -> None:
 
 def _import_deepspeed(on_cpu: bool) -> Any:
     """The accelerate module, with DeepSpeed importable and made fit for use without extras."""
-    logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
     try:
         import accelerate
         import deepspeed.ops
@@ -198,6 +198,8 @@ def _import_deepspeed(on_cpu: bool) -> Any:
             " type engine.deepspeed=off"
         ) from None
     logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
+    # torch 2.13 renames collectives that DeepSpeed still calls by their old names.
+    warnings.filterwarnings("ignore", r"`torch\.distributed\.\w+` is deprecated", FutureWarning)
     if on_cpu:
         # An operation that training never uses would be compiled at the first start; a process
         # killed meanwhile leaves a lock on which every later one waits for ever.

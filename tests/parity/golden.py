@@ -45,14 +45,19 @@ class Row:
 
 @dataclass
 class Report:
-    """Comparisons of one case. Only the worst of each quantity is kept, so tables stay short."""
+    """Comparisons of one case. Only the worst of each quantity is kept, so tables stay short.
+
+    through: the engine in use, put before the names of quantities where there are several.
+    """
 
     case: str
+    through: str = ""
     rows: dict[str, Row] = field(default_factory=dict)
 
     def add(
         self, quantity: str, difference: float, tolerance: float, passed: bool | None = None
     ) -> None:
+        quantity = f"{self.through} {quantity}".lstrip()
         ok = difference <= tolerance if passed is None else passed
         old = self.rows.get(quantity)
         worse = (not ok, difference / tolerance if tolerance else difference)

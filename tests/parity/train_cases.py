@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import tempfile
@@ -33,18 +34,24 @@ def check_train(case: Case, path: Path) -> Report:
     if case.ranks == 1:
         compare(report, case, replay(case, PlainEngine("cpu")), rank=None)
     else:
-        for rank, measured in enumerate(replay_on_ranks(path, case.ranks)):
-            compare(report, case, measured, rank)
+        for engine in ("DDP", "ZeRO-1"):
+            report.through = engine
+            for rank, measured in enumerate(replay_on_ranks(path, case.ranks, engine)):
+                compare(report, case, measured, rank)
     return report
 
 
-def replay_on_ranks(path: Path, ranks: int) -> list[dict[str, Tensor]]:
+def replay_on_ranks(path: Path, ranks: int, engine: str) -> list[dict[str, Tensor]]:
     """Replay on that many real processes, joined by gloo."""
     with tempfile.TemporaryDirectory() as out:
+        settings = "off"
+        if engine == "ZeRO-1":
+            settings = f"{out}/zero.json"
+            Path(settings).write_text(json.dumps({"zero_optimization": {"stage": 1}}))
         launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
         command = [*launcher, f"--nproc-per-node={ranks}", "-m", "tests.parity.replay_rank"]
         done = subprocess.run(
-            [*command, str(path), out], capture_output=True, text=True, timeout=600
+            [*command, str(path), settings, out], capture_output=True, text=True, timeout=600
         )
         if done.returncode != 0:
             raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")

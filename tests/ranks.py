@@ -1,0 +1,86 @@
+"""Several real processes that train together, without paying for their imports each time.
+
+They are forked from a process that has imported everything and computed nothing yet; what they find
+in their environment is what a launcher would have put there.
+"""
+
+from __future__ import annotations
+
+import importlib
+import multiprocessing
+import os
+import socket
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+LAUNCHER_VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+
+
+def import_everything() -> None:
+    """What a training process imports; about six seconds, once."""
+    os.environ.setdefault("DS_ACCELERATOR", "cpu")
+    for name in ("hrm_scale.training.build", "hrm_scale.engine.zero", "deepspeed", "wandb"):
+        importlib.import_module(name)
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
+def run_ranks(ranks: int, work: Callable[[], None], seconds: float = 180) -> None:
+    """Run `work` in `ranks` processes that can find each other; 0 is one without a launcher.
+
+    Raises AssertionError with their output when one of them fails or time is over.
+    """
+    context = multiprocessing.get_context("fork")
+    address = {"WORLD_SIZE": str(ranks), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
+    address["MASTER_PORT"] = str(free_port())
+    with tempfile.TemporaryDirectory() as folder:
+        logs = [Path(folder) / f"{rank}.log" for rank in range(max(ranks, 1))]
+        processes = []
+        for rank, log in enumerate(logs):
+            place = {**address, "RANK": str(rank), "LOCAL_RANK": str(rank)} if ranks else {}
+            processes.append(context.Process(target=_child, args=(work, place, log)))
+        for process in processes:
+            process.start()
+        end = time.monotonic() + seconds
+        while any(p.is_alive() for p in processes) and time.monotonic() < end:
+            if any(p.exitcode for p in processes):
+                break  # what the others wait for will not come
+            time.sleep(0.02)
+        for process in processes:
+            process.join(timeout=2)
+            if process.is_alive():
+                process.kill()
+                process.join()
+        if any(p.exitcode for p in processes):
+            output = "\n".join(f"--- {log.name}\n{log.read_text()[-3000:]}" for log in logs)
+            raise AssertionError(f"exit codes {[p.exitcode for p in processes]}\n{output}")
+
+
+def _child(work: Callable[[], None], place: dict[str, str], log: Path) -> None:
+    with open(log, "w") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    for name in LAUNCHER_VARIABLES:
+        os.environ.pop(name, None)
+    os.environ |= {**place, "OMP_NUM_THREADS": "1"}
+    import torch
+
+    torch.set_num_threads(1)
+    try:
+        work()
+    except BaseException:
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(1)
+    sys.stdout.flush()
+    # Without the interpreter's end: it belongs to the parent's threads and files.
+    os._exit(0)
