@@ -5,7 +5,7 @@ set -euo pipefail
 
 EXIT_USAGE=2
 EXIT_ENVIRONMENT=5
-COMMANDS="demo test train eval predict exec doctor env help"
+COMMANDS="demo test train eval predict slurm exec doctor env help"
 PYTORCH_CPU_INDEX="https://download.pytorch.org/whl/cpu"
 # Older releases download the whole wheel (gigabytes, for CUDA) just to answer a dry run.
 PIP_WITH_METADATA_ONLY_DRY_RUN="23.3"
@@ -36,9 +36,11 @@ usage: ./launch.sh COMMAND [ARGUMENT ...]
 
   demo           train a small model on generated Sudokus, then solve some it has never seen
   test           run the test suite; arguments go to pytest (-k NAME, -x, a path ...)
-  train ...      train: KEY=VALUE arguments (train --help)
+  train ...      train on this machine, one process per GPU: KEY=VALUE arguments (train --help);
+                 --config_file ds_configs/X.yaml first: with that Accelerate configuration
   eval ...       evaluate a checkpoint: KEY=VALUE arguments (eval --help)
   predict ...    solve one puzzle with a checkpoint (predict --help)
+  slurm ...      write a batch script for a SLURM cluster, --submit it (slurm --help)
   exec CMD ...   run any command inside the environment
   doctor         say what this machine has and what a run would use (--json)
   env            only make the environment
@@ -51,7 +53,7 @@ settings (environment variables):
   HRM_SCALE_PYTHON       interpreter to make it with                     default: the first >= 3.11 found
   HRM_SCALE_EXTRAS       extras of setup.cfg, with commas                default: test
   HRM_SCALE_TORCH_INDEX  package index for torch                         default: CPU build without an NVIDIA GPU
-  HRM_SCALE_PROCESSES    processes of `train` on this machine            default: 1
+  HRM_SCALE_PROCESSES    processes of `train` on this machine            default: its GPUs, else 1
 TEXT
 }
 
@@ -324,22 +326,43 @@ ensure_environment() {
 # --- commands -------------------------------------------------------------------------------------
 
 train() {
-  local processes=${HRM_SCALE_PROCESSES:-1} gpus
-  case $processes in
-    '' | *[!0-9]* | 0) fail $EXIT_USAGE "HRM_SCALE_PROCESSES='$processes' is not a number of processes: give 1 or more" ;;
+  case ${HRM_SCALE_PROCESSES-1} in
+    '' | *[!0-9]* | 0) fail $EXIT_USAGE "HRM_SCALE_PROCESSES='$HRM_SCALE_PROCESSES' is not a number of processes: give 1 or more" ;;
   esac
-  gpus=$(gpu_count)
-  if [ "$processes" -eq 1 ]; then
-    [ "$gpus" -lt 2 ] || say "$gpus GPUs here, using one: HRM_SCALE_PROCESSES=$gpus uses all"
-    set -- python -m hrm_scale.train "$@"
-  elif [ "$gpus" -gt 0 ]; then
-    set -- python -m accelerate.commands.launch --num_machines 1 --num_processes "$processes" \
-      --mixed_precision no --dynamo_backend no -m hrm_scale.train "$@"
-  else
-    # On CPUs accelerate's launcher starts one process, whatever it is asked for.
-    set -- python -m torch.distributed.run --standalone --nproc_per_node "$processes" \
-      -m hrm_scale.train "$@"
+  case ${1:-} in
+    --config_file | --config_file=*) train_with_accelerate "$@" ;;
+  esac
+  # The GPUs of nvidia-smi are known at once; torch would need seconds to count them.
+  if [ -z "${HRM_SCALE_PROCESSES:-}" ] && [ "$(gpu_count)" -gt 0 ]; then
+    export HRM_SCALE_PROCESSES
+    HRM_SCALE_PROCESSES=$(gpu_count)
   fi
+  set -- python -m hrm_scale.launch "$@"
+  say "running: $* (processes: ${HRM_SCALE_PROCESSES:-1})"
+  exec "$@"
+}
+
+train_with_accelerate() { # --config_file FILE [ACCELERATE OPTION ...] KEY=VALUE ...
+  local file options=()
+  case $1 in
+    --config_file=*) file=${1#*=} && shift ;;
+    *)
+      [ $# -ge 2 ] || fail $EXIT_USAGE "--config_file needs a file, such as ds_configs/laptop_16gb.yaml"
+      file=$2 && shift 2
+      ;;
+  esac
+  [ -f "$file" ] || fail $EXIT_USAGE "--config_file: no file '$file'; there are: $(cd "$ROOT" && echo ds_configs/*.yaml)"
+  # What comes before the first KEY=VALUE is for accelerate: --machine_rank 1, --main_process_ip ...
+  while [ $# -gt 0 ]; do
+    case $1 in
+      -*) options+=("$1") ;;
+      *=*) break ;;
+      *) options+=("$1") ;;
+    esac
+    shift
+  done
+  set -- python -m accelerate.commands.launch --config_file "$file" ${options[@]+"${options[@]}"} \
+    -m hrm_scale.train "$@"
   say "running: $*"
   exec "$@"
 }
@@ -352,7 +375,7 @@ main() {
       usage
       exit 0
       ;;
-    demo | test | train | eval | predict | exec | doctor | env) ;;
+    demo | test | train | eval | predict | slurm | exec | doctor | env) ;;
     *)
       for known in $COMMANDS; do
         case $known in "${command:0:2}"*) close=" Did you mean '$known'?" ;; esac
@@ -370,6 +393,7 @@ main() {
     train) train "$@" ;;
     eval) exec python -m hrm_scale.evaluate "$@" ;;
     predict) exec python -m hrm_scale.predict "$@" ;;
+    slurm) exec python -m tools.slurm "$@" ;;
     exec)
       command -v "$1" >/dev/null 2>&1 || fail $EXIT_USAGE "exec: no command '$1' in the environment or on the PATH"
       exec "$@"

@@ -15,6 +15,7 @@ from hrm_scale.errors import (
     Stopped,
     run_cli,
 )
+from hrm_scale.leave import stop_is_no_failure
 
 if TYPE_CHECKING:
     from hrm_scale.config.compose import Resolved
@@ -67,4 +68,5 @@ def run(resolved: Resolved[RunConfig]) -> Trainer:
 
 
 if __name__ == "__main__":
-    run_cli(main)
+    with stop_is_no_failure():
+        run_cli(main)

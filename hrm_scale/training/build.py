@@ -171,7 +171,9 @@ def _build(run: RunConfig, presets: dict[str, str], engine: Engine) -> Trainer:
 
 
 def continue_command() -> str:
-    """What to type to go on with this run: the command that started it."""
+    """What to type to go on with this run: the command that started it, or its launcher."""
+    if launcher := os.environ.get("HRM_SCALE_COMMAND"):
+        return launcher
     return shlex.join(["python", "-m", "hrm_scale.train", *sys.argv[1:]])
 
 

@@ -39,7 +39,7 @@ case "$*" in
     done
     ;;
   "-I -c import "*) [ "${{FAKE_FAIL:-}}" != import ] || {{ echo "${{FAKE_SAYS:-}}"; exit 1; }} ;;
-  "-m "*) echo "ran $*" ;;
+  "-m "*) echo "ran $*${{HRM_SCALE_PROCESSES:+ in $HRM_SCALE_PROCESSES}}" ;;
   *) exec {python} "$@" ;;
 esac
 """
@@ -106,7 +106,17 @@ def test_help_lists_every_command_and_needs_no_environment(machine: Machine) -> 
     for arguments in (["help"], ["--help"], []):
         code, output = machine.launch(*arguments)
         assert code == 0
-        for command in ("demo", "test", "exec", "train", "eval", "predict", "doctor", "env"):
+        for command in (
+            "demo",
+            "test",
+            "exec",
+            "train",
+            "eval",
+            "predict",
+            "slurm",
+            "doctor",
+            "env",
+        ):
             assert re.search(rf"^  {command} ", output, re.MULTILINE), command
     assert machine.calls() == []
 
@@ -343,16 +353,42 @@ def test_train_prints_what_it_runs(machine: Machine) -> None:
     assert (code, len(output.splitlines())) == (2, 1)
     assert machine.launch("train", "a=b") == (
         0,
-        "launch: running: python -m hrm_scale.train a=b\nran -m hrm_scale.train a=b\n",
+        "launch: running: python -m hrm_scale.launch a=b (processes: 1)\n"
+        "ran -m hrm_scale.launch a=b\n",
     )
-    _, output = machine.launch("train", HRM_SCALE_PROCESSES="2")
-    assert "ran -m torch.distributed.run --standalone --nproc_per_node 2 -m hrm_scale" in output
-    machine.add_gpu()
-    _, output = machine.launch("train", HRM_SCALE_PROCESSES="2")
-    assert "ran -m accelerate.commands.launch --num_machines 1 --num_processes 2" in output
+
+
+def test_train_takes_every_gpu_unless_told_otherwise(machine: Machine) -> None:
+    machine.launch("env")
     machine.program("nvidia-smi", "#!/bin/sh\necho 'GPU 0: A'\necho 'GPU 1: B'\n")
-    _, output = machine.launch("train", HRM_SCALE_PROCESSES="1")
-    assert "HRM_SCALE_PROCESSES=2 uses all" in output
+    del machine.env["CUDA_VISIBLE_DEVICES"]
+    for env, processes in (
+        ({}, 2),
+        ({"HRM_SCALE_PROCESSES": "1"}, 1),
+        ({"HRM_SCALE_PROCESSES": "3"}, 3),
+    ):
+        code, output = machine.launch("train", "a=b", **env)
+        assert code == 0
+        assert output.splitlines()[-1] == f"ran -m hrm_scale.launch a=b in {processes}"
+    # GPUs that this shell may not use do not count.
+    _, output = machine.launch("train", "a=b", CUDA_VISIBLE_DEVICES="")
+    assert output.splitlines()[-1] == "ran -m hrm_scale.launch a=b"
+
+
+def test_train_with_an_accelerate_configuration(machine: Machine, tmp_path: Path) -> None:
+    machine.launch("env")
+    file = tmp_path / "a b.yaml"
+    file.write_text("num_processes: 2\n")
+    for option in (["--config_file", str(file)], [f"--config_file={file}"]):
+        code, output = machine.launch("train", *option, "--machine_rank", "1", "a=b", "+c=d e")
+        assert code == 0
+        assert output.splitlines()[-1] == (
+            f"ran -m accelerate.commands.launch --config_file {file} --machine_rank 1"
+            " -m hrm_scale.train a=b +c=d e"
+        )
+    for wrong in (["--config_file"], ["--config_file", "gone.yaml"]):
+        code, output = machine.launch("train", *wrong)
+        assert (code, len(output.splitlines())) == (2, 1), output
 
 
 @pytest.mark.parametrize(
@@ -362,6 +398,7 @@ def test_train_prints_what_it_runs(machine: Machine) -> None:
         ("test", "pytest"),
         ("eval", "hrm_scale.evaluate"),
         ("predict", "hrm_scale.predict"),
+        ("slurm", "tools.slurm"),
         ("doctor", "hrm_scale.doctor"),
     ],
 )
