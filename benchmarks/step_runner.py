@@ -17,7 +17,7 @@ from hrm_scale.models import hrm as hrm_module
 from hrm_scale.models.flops import training_flops
 from hrm_scale.models.layers import BlockSpec, BlockWeights, Rotary, rms_norm, rotate
 from hrm_scale.optim.adam_atan2 import make_optimizer
-from hrm_scale.optim.puzzle_table import PuzzleTable
+from hrm_scale.optim.puzzle_table import DeviceTable, PuzzleTable
 from hrm_scale.training.performance import peak_flops, peak_memory_bytes
 from hrm_scale.training.step import Rates, exploration_draws, train_step
 
@@ -58,7 +58,7 @@ def measure(
         setattr(hrm_module.Level, "cast", uncast)  # noqa: B010 - replaces a method on purpose
     torch.manual_seed(0)
     model = build_model("hrm_v1", config).to(engine.device)
-    table = PuzzleTable(1, width, engine.device)
+    table = DeviceTable(1, width, engine.device)
     engine.prepare(model, make_optimizer(model.parameters(), engine.device, (0.9, 0.95), 0.1))
     model.train()
     before = matrix_rate(config.forward_dtype, engine.device)

@@ -71,9 +71,11 @@ def _describe(checkpoint: LoadedCheckpoint) -> str:
     if "model" in checkpoint.parts:
         infos = checkpoint.parts["model"].infos.values()
         rows.append(("parameters", f"{sum(info.numel for info in infos):,}", "buffers included"))
-    if _TABLE in checkpoint.parts:
-        shapes = [info.shape for info in checkpoint.parts[_TABLE].infos.values()]
-        rows.append(("puzzle table", ", ".join("x".join(map(str, s)) for s in shapes), ""))
+    tables = [part for name, part in checkpoint.parts.items() if name.startswith(_TABLE)]
+    if tables:
+        shapes = [info.shape for part in tables for info in part.infos.values()]
+        size = f"{sum(shape[0] for shape in shapes)}x{shapes[0][1]}"
+        rows.append(("puzzle table", size, f"in {len(tables)} files" if len(tables) > 1 else ""))
     rows.append(("size", _size(manifest.total_bytes), "of which:"))
     for name in sorted(manifest.files, key=lambda name: (-manifest.files[name].bytes, name)):
         tensors = checkpoint.parts.get(name.removesuffix(".safetensors"))

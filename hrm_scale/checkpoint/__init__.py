@@ -12,7 +12,10 @@ from hrm_scale.checkpoint.parts import (
     changed_settings,
     pack_optimizer,
     read_carry,
+    read_table,
     require_fit,
+    require_table,
+    table_part_name,
     unpack_optimizer,
 )
 from hrm_scale.checkpoint.ranks import Ranks
@@ -30,7 +33,10 @@ __all__ = [
     "pack_optimizer",
     "read_carry",
     "read_checkpoint",
+    "read_table",
     "require_fit",
+    "require_table",
     "set_aside_after",
+    "table_part_name",
     "unpack_optimizer",
 ]

@@ -20,6 +20,55 @@ if TYPE_CHECKING:
 _CARRY = re.compile(r"carry-(\d{8,})-(\d{8,})")
 
 
+_TABLE = "puzzle_table"
+_TABLE_ROWS = re.compile(r"puzzle_table-(\d{8,})-(\d{8,})")
+
+
+def table_part_name(start: int, stop: int, whole: bool) -> str:
+    """Part that holds rows [start, stop) of the puzzle table."""
+    return _TABLE if whole else f"{_TABLE}-{start:08d}-{stop:08d}"
+
+
+def require_table(checkpoint: LoadedCheckpoint, name: str, shape: tuple[int, int]) -> None:
+    """Raise CheckpointError unless the tensor `name` of the table, be it in one file or in several,
+    has this shape."""
+    held = _table_parts(checkpoint, name)
+    if not held or held[0][2] == _TABLE:
+        require_fit(checkpoint, _TABLE, {name: shape})
+    found = (held[-1][1], checkpoint.parts[held[0][2]].infos[name].shape[1])
+    if found != shape:
+        raise CheckpointError(
+            f"{checkpoint.path}: the puzzle table has shape {found}, the model needs {shape}: the"
+            " checkpoint is of another data set or model"
+        )
+
+
+def read_table(checkpoint: LoadedCheckpoint, name: str, start: int, stop: int) -> Tensor:
+    """Rows [start, stop) of the puzzle table, whatever files they are in, reading no others."""
+    import torch
+
+    pieces = [
+        checkpoint.parts[part].rows(name, max(start, low) - low, min(stop, high) - low)
+        for low, high, part in _table_parts(checkpoint, name)
+        if low <= start < high or start < low < stop
+    ]
+    if not pieces:
+        width = checkpoint.parts[_table_parts(checkpoint, name)[0][2]].infos[name].shape[1]
+        return torch.empty(0, width)
+    return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+
+
+def _table_parts(checkpoint: LoadedCheckpoint, name: str) -> list[tuple[int, int, str]]:
+    """(first row, row after the last, part) of each file of the table, in row order."""
+    if _TABLE in checkpoint.parts:
+        return [(0, checkpoint.parts[_TABLE].infos[name].shape[0], _TABLE)]
+    return sorted(
+        (int(match[1]), int(match[2]), part)
+        for part in checkpoint.parts
+        if (match := _TABLE_ROWS.fullmatch(part))
+    )
+
+
 def carry_part_name(start: int, stop: int) -> str:
     """Part that holds slots [start, stop) of the global batch."""
     return f"carry-{start:08d}-{stop:08d}"

@@ -143,7 +143,7 @@ class ZeroEngine(Engine):
             return
         gone = [p for p in self._parameters.values() if not _is_here(p)]
         if gone:
-            gone[0].all_gather(param_list=gone)
+            gone[0].all_gather_coalesced(gone).wait()
             self.gathers += 1
 
     @contextmanager

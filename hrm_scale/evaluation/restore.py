@@ -8,7 +8,13 @@ from typing import Any
 
 import torch
 
-from hrm_scale.checkpoint import LoadedCheckpoint, read_checkpoint, require_fit
+from hrm_scale.checkpoint import (
+    LoadedCheckpoint,
+    read_checkpoint,
+    read_table,
+    require_fit,
+    require_table,
+)
 from hrm_scale.config.saved import from_dict
 from hrm_scale.config.schema import RunConfig
 from hrm_scale.data.format import DatasetMeta
@@ -16,7 +22,7 @@ from hrm_scale.errors import CheckpointError, ConfigError
 from hrm_scale.modelling import DTYPES, TABLE, model_config
 from hrm_scale.models import ActModel, build_model
 from hrm_scale.models.attention import resolve_backend
-from hrm_scale.optim.puzzle_table import PuzzleTable
+from hrm_scale.optim.puzzle_table import DeviceTable, PuzzleTable
 
 
 @dataclass(frozen=True)
@@ -71,9 +77,9 @@ def restore(
     model.load_state_dict(dict(checkpoint.part("model").items()))
     table = None
     if config.puzzle_emb_ndim:
-        table = PuzzleTable(meta.num_puzzle_identifiers, config.puzzle_emb_ndim, device)
-        require_fit(checkpoint, "puzzle_table", {TABLE: tuple(table.weights.shape)})
-        table.weights.copy_(checkpoint.part("puzzle_table")[TABLE])
+        table = DeviceTable(meta.num_puzzle_identifiers, config.puzzle_emb_ndim, device)
+        require_table(checkpoint, TABLE, (table.num_identifiers, table.width))
+        table.load_rows(read_table(checkpoint, TABLE, *table.owned))
     return Restored(model.eval(), table, run, meta, checkpoint, device)
 
 

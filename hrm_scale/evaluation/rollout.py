@@ -20,7 +20,7 @@ def rollout(
     training carry, not a random generator.
     """
     carry = refill(model.initial_carry(batch), batch)
-    vectors = table.gather(batch["puzzle_identifiers"]).detach() if table else None
+    vectors = table.lookup(batch["puzzle_identifiers"]) if table else None
     for _ in range(model.config.halt_max_steps):
         with torch.no_grad():
             carry, outputs = model(carry, vectors)

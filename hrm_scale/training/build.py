@@ -29,7 +29,7 @@ from hrm_scale.modelling import model_config
 from hrm_scale.models import ModelConfig, build_model
 from hrm_scale.models.attention import resolve_backend as resolve_attention
 from hrm_scale.optim.adam_atan2 import make_optimizer
-from hrm_scale.optim.puzzle_table import PuzzleTable
+from hrm_scale.optim.open_table import open_table
 from hrm_scale.reporting import open_reporter, render_banner
 from hrm_scale.training.clock import Clock
 from hrm_scale.training.compilation import resolve_compile
@@ -99,7 +99,13 @@ def _build(run: RunConfig, presets: dict[str, str], engine: Engine) -> Trainer:
     model = build_model(run.arch.name, config).to(engine.device)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     table = (
-        PuzzleTable(dataset.meta.num_puzzle_identifiers, config.puzzle_emb_ndim, engine.device)
+        open_table(
+            run.engine.puzzle_table,
+            dataset.meta.num_puzzle_identifiers,
+            config.puzzle_emb_ndim,
+            engine.device,
+            engine,
+        )
         if config.puzzle_emb_ndim
         else None
     )

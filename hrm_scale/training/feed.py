@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -12,6 +12,9 @@ from hrm_scale.data import Batch, Loader
 from hrm_scale.engine import Engine
 from hrm_scale.models import Carry
 from hrm_scale.transfer import to_tensors
+
+# Told the identifiers int32 [B] of the examples of each micro-step, while they are on the host.
+Offer = Callable[[Sequence[np.ndarray]], None]
 
 
 class Feed(Protocol):
@@ -32,8 +35,16 @@ class AlwaysFeed:
     This is what the published trainer does.
     """
 
-    def __init__(self, loader: Loader, engine: Engine, position: int, global_batch: int) -> None:
+    def __init__(
+        self,
+        loader: Loader,
+        engine: Engine,
+        position: int,
+        global_batch: int,
+        offer: Offer | None = None,
+    ) -> None:
         self.position = position
+        self._offer = offer
         self._batches = loader.batches(position)
         self._device = engine.device
         self._global_batch = global_batch
@@ -41,6 +52,7 @@ class AlwaysFeed:
     def next(self, carries: Sequence[Carry] | None) -> list[dict[str, Tensor]]:
         parts = next(self._batches)
         self.position += self._global_batch
+        _tell(self._offer, parts)
         return [to_tensors(part, self._device) for part in parts]
 
     def close(self) -> None:
@@ -61,14 +73,16 @@ class OnHaltFeed:
         position: int,
         global_batch: int,
         accumulation: int,
+        offer: Offer | None = None,
     ) -> None:
         self.position = position
+        self._offer = offer
         self._loader, self._engine = loader, engine
         self._rows = global_batch // (accumulation * engine.ranks)
         self._accumulation = accumulation
 
     def next(self, carries: Sequence[Carry] | None) -> list[dict[str, Tensor]]:
-        batches = []
+        parts = []
         for micro in range(self._accumulation):
             if carries is None:
                 free = np.ones(self._rows * self._engine.ranks, dtype=bool)
@@ -80,12 +94,18 @@ class OnHaltFeed:
             start = self.position + int(place[mine][0])
             taken = int(free[mine].sum())
             fresh = self._loader.fetch(start, start + taken)
-            batches.append(to_tensors(_spread(fresh, free[mine]), self._engine.device))
+            parts.append(_spread(fresh, free[mine]))
             self.position += int(free.sum())
-        return batches
+        _tell(self._offer, parts)
+        return [to_tensors(part, self._engine.device) for part in parts]
 
     def close(self) -> None:
         pass
+
+
+def _tell(offer: Offer | None, parts: Sequence[Batch]) -> None:
+    if offer is not None:
+        offer([part.puzzle_identifiers for part in parts])
 
 
 def _spread(fresh: Batch, free: np.ndarray) -> Batch:
@@ -106,8 +126,9 @@ def open_feed(
     *,
     global_batch: int,
     accumulation: int,
+    offer: Offer | None = None,
 ) -> Feed:
     """The feed for `data.refill`."""
     if refill == "on_halt":
-        return OnHaltFeed(loader, engine, position, global_batch, accumulation)
-    return AlwaysFeed(loader, engine, position, global_batch)
+        return OnHaltFeed(loader, engine, position, global_batch, accumulation, offer)
+    return AlwaysFeed(loader, engine, position, global_batch, offer)

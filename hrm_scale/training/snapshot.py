@@ -13,7 +13,10 @@ from hrm_scale.checkpoint import (
     carried_slots,
     carry_part_name,
     read_carry,
+    read_table,
     require_fit,
+    require_table,
+    table_part_name,
 )
 from hrm_scale.engine import Engine
 from hrm_scale.errors import CheckpointError
@@ -62,8 +65,11 @@ def take(
     if engine.rank == 0:
         parts["model"] = {**dict(engine.model.named_buffers()), **parameters}
         parts["optimizer"] = moments
-        if table is not None:
-            parts["puzzle_table"] = {TABLE: table.weights}
+    if table is not None:
+        lo, hi = table.owned
+        whole = (lo, hi) == (0, table.num_identifiers)
+        if hi > lo and (engine.rank == 0 or not whole):
+            parts[table_part_name(lo, hi, whole)] = {TABLE: table.owned_rows()}
     for micro, carry in enumerate(state.carries or ()):
         slots = slot_range(micro, engine.rank, engine.ranks, accumulation, global_batch)
         parts[carry_part_name(*slots)] = _carry_tensors(carry)
@@ -88,7 +94,7 @@ def load_model(
     expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     require_fit(checkpoint, "model", expected)
     if table is not None:
-        require_fit(checkpoint, "puzzle_table", {TABLE: tuple(table.weights.shape)})
+        require_table(checkpoint, TABLE, (table.num_identifiers, table.width))
     # Fewer slots than were saved could be read, but the others would be lost without a word.
     if (slots_saved := carried_slots(checkpoint)) != global_batch:
         raise CheckpointError(
@@ -116,7 +122,7 @@ def put_back(
 
     engine.load_moments(checkpoint.part("optimizer"))
     if table is not None:
-        table.weights.copy_(checkpoint.part("puzzle_table")[TABLE])
+        table.load_rows(read_table(checkpoint, TABLE, *table.owned))
     counters = checkpoint.state
     # The sums are those of all ranks together: one of them goes on with all of it.
     sums = {

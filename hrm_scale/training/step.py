@@ -82,7 +82,10 @@ def train_step(
     sums: dict[str, Tensor] = {}
     for index, (carry, batch, draw) in enumerate(zip(carries, batches, draws, strict=True)):
         carry = refill(carry, batch)
-        vectors = table.gather(carry.data["puzzle_identifiers"]) if table else None
+        vectors = None
+        if table is not None:
+            ids = carry.data["puzzle_identifiers"]
+            vectors = table.gather(index, ids, fresh=carry.halted)
         with engine.exchange(last=index == len(carries) - 1):
             carry, outputs = engine.forward(carry, vectors, draw)
             loss, metrics = act_loss(outputs, carry, loss_type)

@@ -64,6 +64,7 @@ class Trainer:
             state.position,
             global_batch=config.global_batch_size,
             accumulation=config.engine.accumulation,
+            offer=self.table.offer if self.table else None,
         )
         self.model.train()
         try:

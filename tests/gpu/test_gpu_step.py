@@ -15,7 +15,7 @@ from hrm_scale.models import ActModel, Carry, Draws, ModelConfig, build_model
 from hrm_scale.models.attention import attend, resolve_backend
 from hrm_scale.optim.adam_atan2 import AdamATan2, make_optimizer
 from hrm_scale.optim.adam_atan2 import resolve_backend as resolve_adam
-from hrm_scale.optim.puzzle_table import PuzzleTable
+from hrm_scale.optim.puzzle_table import DeviceTable
 from hrm_scale.training.performance import peak_memory_bytes
 from hrm_scale.training.step import Rates, StepResult, exploration_draws, train_step
 from tests.tiny_models import random_batch, tiny_config
@@ -45,7 +45,7 @@ class Setting:
         self.engine = PlainEngine(device)
         parameters = self.model.parameters()
         self.engine.prepare(self.model, make_optimizer(parameters, self.device, (0.9, 0.95), 0.1))
-        self.table = PuzzleTable(3, config.puzzle_emb_ndim, self.device)
+        self.table = DeviceTable(3, config.puzzle_emb_ndim, self.device)
         self.carry: Carry | None = None
         # Everything a step needs is on the device before it starts.
         self.batches = [self.put(random_batch(config, ROWS, seed=k)) for k in range(6)]

@@ -17,7 +17,7 @@ from hrm_scale.models.losses import (
     stablemax_cross_entropy,
 )
 from hrm_scale.optim.adam_atan2 import AdamATan2
-from hrm_scale.optim.puzzle_table import PuzzleTable
+from hrm_scale.optim.puzzle_table import DeviceTable
 from hrm_scale.optim.schedule import learning_rate
 from tests.parity.golden import Case, Report
 
@@ -108,7 +108,7 @@ def check_sparse_signsgd(case: Case, path: Path) -> Report:
     for config in case.meta["configs"]:
         i = config["index"]
         start = case.tensors[f"{i}/weights/0"]
-        table = PuzzleTable(*start.shape, torch.device("cpu"))
+        table = DeviceTable(*start.shape, torch.device("cpu"))
         table.weights.copy_(start)
         for k in range(1, config["steps"] + 1):
             ids, grads = case.tensors[f"{i}/ids/{k}"], case.tensors[f"{i}/grads/{k}"]

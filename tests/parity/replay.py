@@ -10,7 +10,7 @@ from torch import Tensor
 from hrm_scale.engine import Engine
 from hrm_scale.models import ActModel, Draws, ModelConfig, build_model
 from hrm_scale.optim.adam_atan2 import AdamATan2
-from hrm_scale.optim.puzzle_table import PuzzleTable
+from hrm_scale.optim.puzzle_table import DeviceTable, PuzzleTable
 from hrm_scale.optim.schedule import learning_rate
 from hrm_scale.training.metrics import reduced_metrics
 from hrm_scale.training.step import Rates, StepResult, train_step
@@ -46,7 +46,7 @@ def restore(case: Case, kind: str = "state") -> tuple[ActModel, PuzzleTable | No
     model.load_state_dict({name: value.float() for name, value in state.items()}, strict=True)
     if weights is None:
         return model, None
-    table = PuzzleTable(*weights.shape, torch.device("cpu"))
+    table = DeviceTable(*weights.shape, torch.device("cpu"))
     table.weights.copy_(weights)
     return model, table
 
@@ -142,7 +142,7 @@ def replay(case: Case, engine: Engine) -> dict[str, Tensor]:
     for name, value in [*model.named_buffers(), *_parameters(engine).items()]:
         out[f"final/{PREFIX}{name}"] = value
     if table is not None:
-        out[f"final/{PREFIX}{TABLE}"] = table.weights
+        out[f"final/{PREFIX}{TABLE}"] = table.owned_rows()
     return {name: value.detach().clone() for name, value in out.items()}
 
 

@@ -17,7 +17,7 @@ from hrm_scale.evaluation.rollout import rollout
 from hrm_scale.evaluation.tally import Tally
 from hrm_scale.models import Carry, Outputs
 from hrm_scale.models.act import ActModel
-from hrm_scale.optim.puzzle_table import PuzzleTable
+from hrm_scale.optim.puzzle_table import DeviceTable
 from tests.runs import assert_same_bits
 from tests.tiny_models import IGNORED, random_batch, tiny_model
 from tests.unit.data_sets import write_online
@@ -139,7 +139,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def measure(
     model: ActModel, data: Path, batch_size: int, limit: int | None = None, seed: int = 0
 ) -> dict[str, float]:
-    table = PuzzleTable(1, 16, torch.device("cpu"))
+    table = DeviceTable(1, 16, torch.device("cpu"))
     result = evaluate(
         model,
         table,
@@ -187,7 +187,7 @@ def test_evaluation_ends_early_when_progress_says_so(data: Path) -> None:
     model = tiny_model().train()
     arguments = {"batch_size": 8, "limit": None, "seed": 0, "loss_type": LOSS}
     cpu = torch.device("cpu")
-    table = PuzzleTable(1, 16, cpu)
+    table = DeviceTable(1, 16, cpu)
     dataset = open_dataset(data)
     assert evaluate(model, table, dataset, device=cpu, progress=progress, **arguments) is None  # type: ignore[arg-type]
     assert seen == [8, 16]
@@ -197,7 +197,7 @@ def test_evaluation_ends_early_when_progress_says_so(data: Path) -> None:
 def test_rollout_touches_neither_weights_nor_random_numbers() -> None:
     model = tiny_model().eval()
     batch = random_batch(model.config, 5)
-    table = PuzzleTable(3, 16, torch.device("cpu"))
+    table = DeviceTable(3, 16, torch.device("cpu"))
     before = {name: value.clone() for name, value in model.state_dict().items()}
     generator = torch.random.get_rng_state()
     steps = [carry.steps.tolist() for carry, _ in rollout(model, table, batch)]

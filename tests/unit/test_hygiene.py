@@ -37,11 +37,16 @@ ENTRY_POINTS = (
     "hrm_scale.predict",
     "hrm_scale.demo",
     "hrm_scale.doctor",
+    "hrm_scale.launch",
     "shards.sudoku",
     "tools.shards",
     "tools.checkpoint",
+    "tools.plan",
+    "tools.slurm",
     "benchmarks.step",
     "benchmarks.loader",
+    "benchmarks.engines",
+    "benchmarks.table",
 )
 HELP_CPU_SECONDS = 0.5
 # Released in step with the requirement that brings them.

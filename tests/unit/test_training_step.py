@@ -17,7 +17,7 @@ from hrm_scale.engine import PlainEngine
 from hrm_scale.errors import CheckpointError, NonFiniteError
 from hrm_scale.models import Carry, Draws
 from hrm_scale.optim.adam_atan2 import make_optimizer
-from hrm_scale.optim.puzzle_table import PuzzleTable
+from hrm_scale.optim.puzzle_table import DeviceTable
 from hrm_scale.training.guards import check_finite
 from hrm_scale.training.metrics import reduced_metrics
 from hrm_scale.training.snapshot import TrainState, load_model, put_back, take
@@ -67,7 +67,7 @@ class Setting:
         self.engine = PlainEngine("cpu")
         optimizer = make_optimizer(self.model.parameters(), CPU, (0.9, 0.95), 0.1)
         self.engine.prepare(self.model, optimizer)
-        self.table = PuzzleTable(3, 16, CPU)
+        self.table = DeviceTable(3, 16, CPU)
         self.accumulation = accumulation
         self.carries: list[Carry] = []
         self.steps = 0
@@ -232,7 +232,7 @@ def test_a_checkpoint_of_another_model_changes_nothing(tmp_path: Path) -> None:
     first, second = Setting(), Setting(seed=5)
     first.step()
     snapshot(first, tmp_path)
-    second.table = PuzzleTable(4, 16, CPU)
+    second.table = DeviceTable(4, 16, CPU)
     before = second.everything()
     with pytest.raises(CheckpointError):
         restore(second, tmp_path)
