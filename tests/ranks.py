@@ -73,8 +73,11 @@ def _child(work: Callable[[], None], place: dict[str, str], log: Path) -> None:
         os.environ.pop(name, None)
     os.environ |= {**place, "OMP_NUM_THREADS": "1"}
     import torch
+    from accelerate.state import AcceleratorState
 
     torch.set_num_threads(1)
+    # An engine of the parent's would make every child believe that it is alone.
+    AcceleratorState._reset_state(reset_partial_state=True)
     try:
         work()
     except BaseException:

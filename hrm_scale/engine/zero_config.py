@@ -52,9 +52,12 @@ def requested(
 def complete(settings: Settings, source: str, shape: Shape) -> Settings:
     """`settings` checked, with everything filled in that the run decides. Raises ConfigError."""
     settings = json.loads(json.dumps(settings))
-    zero = settings.setdefault("zero_optimization", {})
-    if not isinstance(zero, dict) or zero.setdefault("stage", 0) not in (0, 1, 2, 3):
-        raise _refused(source, "zero_optimization.stage", zero, "allowed: 0, 1, 2 or 3")
+    for name in ("zero_optimization", "bf16", "fp16", "data_types", "torch_autocast"):
+        _section(settings, name, source)
+    zero = settings["zero_optimization"]
+    stage = zero.setdefault("stage", 0)
+    if isinstance(stage, bool) or stage not in (0, 1, 2, 3):
+        raise _refused(source, "zero_optimization.stage", stage, "allowed: 0, 1, 2 or 3")
     _refuse_what_changes_learning(settings, source)
     _fill_batch(settings, source, shape)
     _fill_precision(settings, source, shape)
@@ -111,10 +114,22 @@ def _from_flags(environment: Mapping[str, str]) -> Settings:
     return {"zero_optimization": zero, "bf16": {"enabled": bf16}}
 
 
+def _section(settings: Settings, name: str, source: str) -> None:
+    """Make `settings[name]` an object, whose `enabled`, if any, is a switch."""
+    if settings.get(name) is None:
+        settings[name] = {}
+    section = settings[name]
+    if not isinstance(section, dict):
+        raise _refused(source, name, section, "allowed: an object, {...}")
+    if section.get("enabled") not in (None, True, False, "auto"):
+        raise _refused(
+            source, f"{name}.enabled", section["enabled"], 'allowed: true, false or "auto"'
+        )
+
+
 def _refuse_what_changes_learning(settings: Settings, source: str) -> None:
-    if settings.get("fp16", {}).get("enabled") not in (None, False, "auto"):
+    if settings.pop("fp16").get("enabled") is True:
         raise _refused(source, "fp16.enabled", True, "allowed: bf16, which needs no loss scale")
-    settings.pop("fp16", None)
     for section in ("optimizer", "scheduler"):
         if section in settings:
             raise _refused(
@@ -138,7 +153,7 @@ def _refuse_what_changes_learning(settings: Settings, source: str) -> None:
             True,
             "allowed: false; true replaces AdamATan2 by Adam",
         )
-    if settings.get("torch_autocast", {}).get("enabled"):
+    if settings.pop("torch_autocast").get("enabled") is True:
         raise _refused(
             source, "torch_autocast.enabled", True, "leave it out: arch.forward_dtype decides"
         )
@@ -163,11 +178,11 @@ def _fill_batch(settings: Settings, source: str, shape: Shape) -> None:
 
 
 def _fill_precision(settings: Settings, source: str, shape: Shape) -> None:
-    bf16 = settings.setdefault("bf16", {})
+    bf16 = settings["bf16"]
     stage = settings["zero_optimization"]["stage"]
-    if _is_open(bf16.get("enabled", False)):
+    if bf16.get("enabled") == "auto":
         bf16["enabled"] = shape.bf16_forward and stage > 0
-    bf16.setdefault("enabled", False)
+    bf16["enabled"] = bf16.get("enabled", False) or False
     if not bf16["enabled"]:
         return
     if stage == 0:
@@ -186,10 +201,11 @@ def _fill_precision(settings: Settings, source: str, shape: Shape) -> None:
             "the run computes in float32 (arch.forward_dtype): write false or auto there",
         )
     # bf16 sums lose small gradients; both default to the parameters' type otherwise.
-    types = settings.setdefault("data_types", {})
+    types = settings["data_types"]
     for section, key in ((types, "grad_accum_dtype"), (settings, "communication_data_type")):
-        if section.setdefault(key, "fp32") not in ("fp32", None):
+        if section.get(key, "fp32") != "fp32":
             raise _refused(source, key, section[key], 'allowed: "fp32"')
+        section[key] = "fp32"
 
 
 def _fill_offload(settings: Settings, source: str, shape: Shape) -> None:
@@ -210,7 +226,7 @@ def _fill_offload(settings: Settings, source: str, shape: Shape) -> None:
 
 def _device(zero: Settings, name: str) -> str:
     section = zero.get(name) or {}
-    return str(section.get("device", "none")) if isinstance(section, dict) else str(section)
+    return str(section.get("device", "none")) if isinstance(section, dict) else repr(section)
 
 
 def _is_open(value: object) -> bool:
