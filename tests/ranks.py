@@ -17,13 +17,27 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+# Some of it is otherwise imported at the first step, by every process anew.
+_IMPORTED = (
+    "hrm_scale.training.build",
+    "hrm_scale.engine.zero",
+    "hrm_scale.config.compose",
+    "hydra._internal.hydra",
+    "antlr4",
+    "deepspeed",
+    "torch._dynamo",
+    "torch._inductor.compile_fx",
+    "torch.distributed.fsdp",
+    "torch.onnx",
+    "wandb",
+)
 LAUNCHER_VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
 def import_everything() -> None:
     """What a training process imports; about six seconds, once."""
     os.environ.setdefault("DS_ACCELERATOR", "cpu")
-    for name in ("hrm_scale.training.build", "hrm_scale.engine.zero", "deepspeed", "wandb"):
+    for name in _IMPORTED:
         importlib.import_module(name)
 
 

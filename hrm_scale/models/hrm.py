@@ -6,12 +6,14 @@ Shape letters as in `layers.py`; P positions of the puzzle embedding stand befor
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from hrm_scale.models.act import Core
 from hrm_scale.models.attention import resolve_backend
@@ -71,7 +73,9 @@ class HrmCore(Core):
         self.H_init = nn.Buffer(truncated_normal_(torch.empty(width), 1.0))
         self.L_init = nn.Buffer(truncated_normal_(torch.empty(width), 1.0))
         self._constants: tuple[torch.device, BlockSpec, Rotary | None] | None = None
-        self._block = torch.compile(block, dynamic=False) if config.compile else block
+        self.run_block: Callable[..., Tensor] = (
+            torch.compile(block, dynamic=False) if config.compile else block
+        )
 
     def initial(self) -> tuple[Tensor, ...]:
         """The states (z_H, z_L) of a fresh slot, [D] each, broadcast over positions."""
@@ -115,8 +119,10 @@ class HrmCore(Core):
                 z_L = self._level(w.L, z_L, z_H + embedding)
                 if fast_step % L_cycles == 0:
                     z_H = self._level(w.H, z_H, z_L)
-        z_L = self._level(w.L, z_L, z_H + embedding)
-        z_H = self._level(w.H, z_H, z_L)
+        keep_little = self.config.activation_checkpointing and torch.is_grad_enabled()
+        run = self._graded_level if keep_little else self._level
+        z_L = run(w.L, z_L, z_H + embedding)
+        z_H = run(w.H, z_H, z_L)
         return z_H, z_L
 
     def read(self, w: HrmWeights, z: tuple[Tensor, ...]) -> Tensor:
@@ -132,7 +138,18 @@ class HrmCore(Core):
         spec, rotary = self._constants_on(z.device)
         x = z + injection
         for w in weights:
-            x = self._block(x, w, rotary, spec)
+            x = self.run_block(x, w, rotary, spec)
+        return x
+
+    def _graded_level(self, weights: list[BlockWeights], z: Tensor, injection: Tensor) -> Tensor:
+        """`_level` that keeps only the input of each block for the backward pass, which computes
+        the block again. Nothing in a block is random, so no generator state is kept."""
+        spec, rotary = self._constants_on(z.device)
+        x = z + injection
+        for w in weights:
+            x = checkpoint(
+                self.run_block, x, w, rotary, spec, use_reentrant=False, preserve_rng_state=False
+            )
         return x
 
     def _constants_on(self, device: torch.device) -> tuple[BlockSpec, Rotary | None]:

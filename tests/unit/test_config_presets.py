@@ -43,7 +43,13 @@ def test_every_experiment_says_hardware_time_and_accuracy(name: str) -> None:
 def test_expected_experiments_exist() -> None:
     needed = {"sudoku_cpu", "demo", "sudoku_extreme_1k", "sudoku_laptop_16gb", "maze_30x30_hard"}
     assert needed | {"arc1", "arc2", "sudoku_full"} <= set(EXPERIMENTS)
-    assert origins.preset_names("arch") == ["hrm_v1", "hrm_v2_params_matched"]
+    assert origins.preset_names("arch") == [
+        "hrm_110m",
+        "hrm_1b",
+        "hrm_350m",
+        "hrm_v1",
+        "hrm_v2_params_matched",
+    ]
     assert "hrm_v1" in AVAILABLE_ARCHITECTURES
 
 

@@ -38,6 +38,7 @@ ENTRY_POINTS = (
     "hrm_scale.demo",
     "hrm_scale.doctor",
     "hrm_scale.launch",
+    "hrm_scale.planning.check",
     "shards.sudoku",
     "tools.shards",
     "tools.checkpoint",

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
+from hrm_scale.config.compose import compose
+from hrm_scale.config.origins import PRESETS
+from hrm_scale.modelling import model_config
 from hrm_scale.models import ActModel, ModelConfig, build_model
 from hrm_scale.models.config import ModelConfig as Config
 from hrm_scale.models.flops import evaluation_flops, head_flops, reasoning_flops, training_flops
@@ -44,6 +48,45 @@ def test_size_and_work_are_the_published_models(
     model = build(settings)
     assert count(model) == parameters
     assert training_flops(model.config, rows) / 1e9 == pytest.approx(gflop, abs=0.05)
+
+
+def build_preset(name: str, tokens: int, vocabulary: int) -> ActModel:
+    run = compose([f"arch={name}"]).run
+    facts: Any = SimpleNamespace(vocab_size=vocabulary, seq_len=tokens)
+    with torch.device("meta"):
+        return build_model(
+            run.arch.name, model_config(run.arch, facts, attention="sdpa", compiled=False)
+        )
+
+
+TASKS = {"Sudoku": (81, 11), "Maze": (900, 6), "ARC": (900, 12)}
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "gflop"),
+    [
+        ("hrm_v1", (27_275_266, 27_270_146, 27_276_290), (36.7, 506.1, 506.1)),
+        ("hrm_110m", (113_264_642, 113_256_962, 113_266_178), (151.4, 1971.8, 1971.8)),
+        ("hrm_350m", (359_686_146, 359_675_906, 359_688_194), (478.4, 5976.3, 5976.4)),
+        ("hrm_1b", (1_027_653_634, 1_027_633_154, 1_027_657_730), (1357.6, 15944.6, 15944.7)),
+    ],
+)
+def test_presets_have_the_size_and_work_that_they_say(
+    name: str, parameters: tuple[int, ...], gflop: tuple[float, ...]
+) -> None:
+    models = [build_preset(name, *task) for task in TASKS.values()]
+    assert tuple(map(count, models)) == parameters
+    work = [training_flops(model.config, 1) / 1e9 for model in models]
+    assert work == pytest.approx(gflop, abs=0.05)
+    config = models[0].config
+    assert config.H_layers == config.L_layers
+    assert 64 <= config.head_dim <= 128
+    if name != "hrm_v1":
+        text = (PRESETS / "arch" / f"{name}.yaml").read_text(encoding="utf-8")
+        for number, task in zip(parameters, TASKS, strict=True):
+            assert f"{number:,} ({task})" in text
+        for amount, task in zip(gflop, TASKS, strict=True):
+            assert f"{task} {amount:,.1f}" in text
 
 
 def test_buffers_are_not_parameters_but_are_saved() -> None:

@@ -1,0 +1,132 @@
+"""Machines to plan for: memory, what of it is not ours, devices, matrix rate and links."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from hrm_scale.errors import ConfigError, nearest
+
+MIB = 1 << 20
+GIB = 1 << 30
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """One class of machine. Everything here is quoted, not measured.
+
+    `memory` bytes of one device as its driver reports it; `reserve` bytes that a run cannot have:
+    CUDA context, fragmentation, compile workspace, on a laptop the display. `gpus` a node, `nodes`.
+    `peak_flops` dense bf16 FLOP/s of one device; `bandwidth` bytes/s that one device sends over
+    the slowest link of a ring, in one direction; None where there is one device only.
+    """
+
+    name: str
+    memory: int
+    reserve: int
+    gpus: int
+    nodes: int
+    peak_flops: float
+    bandwidth: float | None
+    example: str
+    link: str
+
+    @property
+    def usable(self) -> int:
+        return self.memory - self.reserve
+
+    @property
+    def ranks(self) -> int:
+        return self.gpus * self.nodes
+
+
+# Reserve: users report 0.8 to 1.5 GB for context, fragmentation and workspace, 0.5 to 1 GB for a
+# display. Rates: the vendor's dense bf16 figures; laptop parts scaled by tensor cores and
+# clock. Links: the vendor's figure, halved where it counts both directions.
+_PCIE, _PCIE_RATE = "PCIe 4.0 x16, one direction", 31.5e9
+_NDR, _NDR_RATE = "InfiniBand NDR, 400 Gb/s a GPU", 50e9
+_DISPLAY, _HEADLESS = 2048 * MIB, 1536 * MIB
+MACHINES = {
+    machine.name: machine
+    for machine in (
+        Hardware("laptop_8gb", 8188 * MIB, _DISPLAY, 1, 1, 40e12, None, "RTX 4070 laptop", ""),
+        Hardware("laptop_12gb", 12282 * MIB, _DISPLAY, 1, 1, 57e12, None, "RTX 4080 laptop", ""),
+        Hardware("laptop_16gb", 16376 * MIB, _DISPLAY, 1, 1, 79e12, None, "RTX 4090 laptop", ""),
+        Hardware(
+            "single_24gb", 24564 * MIB, _HEADLESS, 1, 1, 165e12, _PCIE_RATE, "RTX 4090", _PCIE
+        ),
+        Hardware(
+            "single_80gb", 81559 * MIB, _HEADLESS, 1, 1, 989e12, _PCIE_RATE, "H100 SXM", _PCIE
+        ),
+        Hardware(
+            "h100_8x",
+            81559 * MIB,
+            _HEADLESS,
+            8,
+            1,
+            989e12,
+            450e9,
+            "H100 SXM",
+            "NVLink 4, one direction",
+        ),
+        Hardware(
+            "h100_multinode",
+            81559 * MIB,
+            _HEADLESS,
+            8,
+            2,
+            989e12,
+            _NDR_RATE,
+            "H100 SXM",
+            _NDR,
+        ),
+    )
+}
+
+
+def choose_machine(
+    name: str | None,
+    *,
+    vram: float | None = None,
+    gpus: int | None = None,
+    nodes: int | None = None,
+    bandwidth: float | None = None,
+) -> Hardware:
+    """The machine called `name`, with what is given in its place.
+
+    `vram` in GiB, `bandwidth` in GB/s. Raises ConfigError for an unknown name or a figure that is
+    not positive.
+    """
+    for option, value in (
+        ("--vram", vram),
+        ("--gpus", gpus),
+        ("--nodes", nodes),
+        ("--bandwidth", bandwidth),
+    ):
+        if value is not None and not 0 < value < float("inf"):
+            raise ConfigError(f"{option} {value:g} is not above 0; allowed: a positive number")
+    if name is not None and name not in MACHINES:
+        raise ConfigError(
+            f"hardware={name} (command line) is not known.{nearest(name, list(MACHINES))} Allowed:"
+            f" {', '.join(MACHINES)}; or give the memory of a GPU: --vram 12"
+        )
+    machine = MACHINES[name or "laptop_16gb"]
+    changes: dict[str, object] = {}
+    if vram is not None:
+        changes |= {"memory": round(vram * GIB), "name": f"{vram:g} GiB GPU", "example": "given"}
+        if changes["memory"] <= machine.reserve:  # type: ignore[operator]
+            raise ConfigError(
+                f"--vram {vram:g} leaves nothing beside the {machine.reserve / GIB:.1f} GiB that"
+                " the driver and the display take; allowed: more"
+            )
+    if gpus is not None:
+        changes["gpus"] = gpus
+    if nodes is not None:
+        changes["nodes"] = nodes
+        if nodes > machine.nodes == 1:
+            changes |= {"bandwidth": _NDR_RATE, "link": _NDR}
+    if bandwidth is not None:
+        changes |= {"bandwidth": bandwidth * 1e9, "link": "given"}
+    machine = replace(machine, **changes)  # type: ignore[arg-type]
+    if machine.ranks > 1 and machine.bandwidth is None:
+        machine = replace(machine, bandwidth=_PCIE_RATE, link=_PCIE)
+    return machine

@@ -1,0 +1,93 @@
+"""The planned step taken for real on this machine's GPU, and its peak memory beside the plan's."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from hrm_scale.errors import EnvironmentProblem
+from hrm_scale.models import ActModel, Carry, Draws, act_loss, build_model, refill
+from hrm_scale.optim.adam_atan2 import AdamATan2
+from hrm_scale.optim.puzzle_table import DeviceTable, PuzzleTable
+from hrm_scale.planning.hardware import GIB
+from hrm_scale.planning.job import Job, Setting, predicted_peak
+from hrm_scale.planning.plan import Plan
+from hrm_scale.planning.probe import zero_batch
+
+# The first step makes the optimizer's state; the second is like all later ones.
+_STEPS = 3
+
+
+def measured_peak(job: Job, setting: Setting) -> int:
+    """`torch.cuda.max_memory_allocated` after some steps of one process, in bytes.
+
+    Carries, accumulation, table and optimizer are as in `training.step.train_step`; the tokens are
+    zeros. Placement `device` only: elsewhere the table is left out. Raises EnvironmentProblem
+    without a CUDA GPU and torch.OutOfMemoryError when it does not fit.
+    """
+    if not torch.cuda.is_available():
+        raise EnvironmentProblem("--measure needs a CUDA GPU, and this machine shows none")
+    device = torch.device("cuda")
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats(device)
+    before = torch.cuda.memory_allocated(device)
+    config = replace(job.model, activation_checkpointing=setting.checkpointing)
+    with device:
+        model = build_model(job.run.arch.name, config).train()
+    optimizer = AdamATan2(model.parameters(), lr=1e-4, betas=(0.9, 0.95), weight_decay=0.1)
+    table = None
+    if job.has_table:
+        # A table elsewhere leaves only the rows of a step on the device.
+        rows = job.task.identifiers if setting.placement == "device" else 1
+        table = DeviceTable(rows, config.puzzle_emb_ndim, device)
+    micro = job.rows_of_rank // setting.accumulation
+    batches = [zero_batch(config, micro, device) for _ in range(setting.accumulation)]
+    carries = [model.initial_carry(batch) for batch in batches]
+    loss_type = job.run.arch.loss.loss_type
+    for _ in range(_STEPS):
+        carries = _step(model, optimizer, table, carries, batches, loss_type)
+    torch.cuda.synchronize(device)
+    return torch.cuda.max_memory_allocated(device) - before
+
+
+def _step(
+    model: ActModel,
+    optimizer: AdamATan2,
+    table: PuzzleTable | None,
+    carries: list[Carry],
+    batches: list[dict[str, torch.Tensor]],
+    loss_type: str,
+) -> list[Carry]:
+    """What the trainer does in one step of one process; old carries live until it ends."""
+    done, outputs_kept, gradients = [], [], []
+    total = sum(batch["inputs"].shape[0] for batch in batches)
+    for carry, batch in zip(carries, batches, strict=True):
+        rand = torch.ones(batch["inputs"].shape[0], device=batch["inputs"].device)
+        carry = refill(carry, batch)
+        vectors = table.gather(0, carry.data["puzzle_identifiers"], carry.halted) if table else None
+        carry, outputs = model(carry, vectors, Draws(rand, rand.int()))
+        loss, _ = act_loss(outputs, carry, loss_type)
+        (loss / total).backward()
+        done.append(carry)
+        outputs_kept.append(outputs.detach())
+        if vectors is not None and vectors.grad is not None:
+            gradients.append(vectors.grad)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    if table is not None:
+        ids = torch.cat([carry.data["puzzle_identifiers"] for carry in done])
+        table.update(ids, torch.cat(gradients), 1e-2, 0.1)
+    return done
+
+
+def compare(plan: Plan) -> str:
+    """One line: predicted against measured."""
+    if plan.job.sharding.ranks > 1:
+        raise EnvironmentProblem("--measure takes steps in one process; leave out --gpus, --nodes")
+    setting = plan.choice.setting
+    predicted, measured = predicted_peak(plan.job, setting), measured_peak(plan.job, setting)
+    return (
+        f"Measured on {torch.cuda.get_device_name()}: {measured / GIB:.2f} GiB, predicted"
+        f" {predicted / GIB:.2f} GiB ({predicted / measured - 1:+.1%})"
+    )

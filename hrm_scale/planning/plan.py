@@ -1,0 +1,232 @@
+"""A whole plan: what was chosen, and every figure with where it comes from."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from typing import Any
+
+from hrm_scale.planning.choose import Choice, choose, recompute_share
+from hrm_scale.planning.hardware import GIB
+from hrm_scale.planning.job import Job
+from hrm_scale.planning.length import Length, checkpoint_bytes, length_of
+from hrm_scale.planning.memory import Sharding, Static, static_bytes
+from hrm_scale.planning.wire import Wire, wire_bytes
+
+PROBED, COMPUTED, QUOTED, GIVEN, ASSUMED = "probe", "computed", "quoted", "given", "assumed"
+MARKS = {
+    PROBED: "measured by the probe",
+    COMPUTED: "worked out from a formula",
+    QUOTED: "somebody else's figure",
+    GIVEN: "from the command line, a preset or the data set",
+    ASSUMED: "neither known nor given",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure: its name, its value as text, its mark, a remark; `amount` for programs."""
+
+    name: str
+    text: str
+    mark: str
+    note: str = ""
+    amount: float | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    job: Job
+    choice: Choice
+    length: Length
+    arguments: list[str]
+
+    def command(self) -> str:
+        """What to type to train as planned."""
+        keys = [f"{change.key}={change.value}" for change in self.choice.changes]
+        changed = {change.key for change in self.choice.changes}
+        kept = [a for a in self.arguments if a.lstrip("+").split("=")[0] not in changed]
+        words = shlex.join(["-m", "hrm_scale.train", *kept, *keys])
+        machine = self.job.machine
+        if machine.ranks == 1:
+            return f"python {words}"
+        launch = f"torchrun --nproc_per_node {machine.gpus}"
+        if machine.nodes > 1:
+            launch += f" --nnodes {machine.nodes} --rdzv_backend c10d --rdzv_endpoint HOST:29500"
+        return f"{launch} {words}"
+
+
+def make_plan(
+    job: Job, *, steps: int, limit: str, rate: float | None, arguments: list[str]
+) -> Plan:
+    """Choose, and work out everything else. Raises ConfigError when nothing fits."""
+    choice = choose(job)
+    recompute = recompute_share(job) if choice.setting.checkpointing else 0.0
+    return Plan(job, choice, length_of(job, steps, limit, recompute, rate), arguments)
+
+
+def memory_rows(plan: Plan) -> list[Row]:
+    """Memory of one GPU at the worst moment of a step; the last rows are sum and GPU."""
+    job, memory, setting = plan.job, plan.choice.memory, plan.choice.setting
+    static = memory.static
+    rows_of_step = job.rows_of_rank // setting.accumulation
+    gradients = static.gradients if memory.gradients_at_peak else 0
+    why = "" if memory.gradients_at_peak else "made as activations go; none at the peak"
+    rows = [
+        _size("weights", static.weights, COMPUTED, f"{job.sharding}"),
+        _size("gradients", gradients, COMPUTED, why or "fp32"),
+        _size("moments", static.moments, COMPUTED, "AdamATan2, two in fp32"),
+    ]
+    if static.master or static.buckets:
+        rows.append(
+            _size("copies", static.master + static.buckets, COMPUTED, "fp32 part, flat buckets")
+        )
+    rows += [
+        _size(
+            "puzzle table",
+            memory.table,
+            COMPUTED,
+            f"{job.task.identifiers:,} rows, placement {setting.placement}"
+            if job.has_table
+            else "none",
+        ),
+        _size("carry", memory.carry, COMPUTED, "old and new, of the other micro-steps"),
+        _size("weight casts", memory.casts, PROBED, "once a step"),
+        _size(
+            "activations",
+            memory.activations,
+            PROBED,
+            f"{rows_of_step} x {job.model.total_len} positions, "
+            + ("block inputs only" if setting.checkpointing else "all graded blocks"),
+        ),
+        _size("logits and loss", memory.loss, PROBED, "float64 for stablemax"),
+        _size("passing values", memory.passing, PROBED, f"worst in {memory.moment}"),
+        _size("workspace", memory.workspace, QUOTED, "matrix library"),
+        _size("reserve", memory.reserve, QUOTED, "CUDA context, fragmentation, display"),
+        _size("sum", memory.needed, COMPUTED, f"{memory.needed / job.machine.memory:.0%} of a GPU"),
+        _size(
+            "one GPU",
+            job.machine.memory,
+            GIVEN if job.machine.example == "given" else QUOTED,
+            job.machine.example,
+        ),
+    ]
+    return rows
+
+
+def run_rows(plan: Plan) -> list[Row]:
+    """Length, time and disk."""
+    job, length = plan.job, plan.length
+    one = checkpoint_bytes(job)
+    keep = job.run.checkpoint.keep_last
+    mark = GIVEN if length.rate_given else ASSUMED
+    speed = (
+        "--rate"
+        if length.rate_given
+        else f"30 % of {job.machine.peak_flops / 1e12:.0f} TFLOP/s a GPU; nothing was measured"
+    )
+    rows = [
+        Row("steps", f"{length.steps:,}", COMPUTED, f"set by {length.limit}", length.steps),
+        Row("samples", f"{length.samples:,}", COMPUTED, "offered", length.samples),
+        Row(
+            "work",
+            f"{length.flops / 1e9:,.1f} GFLOP",
+            COMPUTED,
+            "an example and step",
+            length.flops,
+        ),
+        Row("speed", f"{length.rate:,.0f} examples/s", mark, speed, length.rate),
+        Row(
+            "time",
+            _duration(length.seconds),
+            COMPUTED if length.rate_given else ASSUMED,
+            "training only",
+            length.seconds,
+        ),
+        _size("checkpoint", one, COMPUTED, "on disk"),
+        _size("disk", one * (keep + 1), COMPUTED, f"{keep} kept and one being written"),
+    ]
+    if plan.choice.memory.host:
+        rows.append(_size("host memory", plan.choice.memory.host, COMPUTED, "pinned, a process"))
+    return rows
+
+
+def stage_rows(plan: Plan) -> list[tuple[Sharding, Static, Wire]]:
+    """Ways to share a model over these ranks: bytes held by each, and sent by each in a step."""
+    job, setting = plan.job, plan.choice.setting
+    ranks = job.sharding.ranks
+    ways = [Sharding(ranks), *(Sharding(ranks, stage) for stage in range(4))]
+    ways += [
+        Sharding(ranks, 1, bf16_parameters=True),
+        Sharding(ranks, 2, offload_optimizer=True),
+        Sharding(ranks, 3, offload_optimizer=True, offload_parameters=True),
+    ]
+    result = []
+    for sharding in ways:
+        wire = wire_bytes(
+            job.parameters,
+            sharding,
+            accumulation=setting.accumulation,
+            global_batch_size=job.run.global_batch_size,
+            table_width=job.model.puzzle_emb_ndim,
+            placement=setting.placement,
+        )
+        result.append((sharding, static_bytes(job.parameters, sharding), wire))
+    return result
+
+
+def as_json(plan: Plan) -> dict[str, Any]:
+    """The plan for programs; sizes in bytes, times in seconds."""
+    job, choice = plan.job, plan.choice
+
+    def figures(rows: list[Row]) -> dict[str, Any]:
+        return {row.name: {"value": row.amount, "from": row.mark} for row in rows}
+
+    return {
+        "fits": True,
+        "machine": job.machine.name,
+        "ranks": job.sharding.ranks,
+        "parameters": job.parameters,
+        "global_batch_size": job.run.global_batch_size,
+        "micro_batch_size": job.rows_of_rank // choice.setting.accumulation,
+        "accumulation": choice.setting.accumulation,
+        "activation_checkpointing": choice.setting.checkpointing,
+        "puzzle_table": choice.setting.placement,
+        "assumed": assumptions(job),
+        "predicted_peak_bytes": choice.memory.allocated,
+        "changes": [vars(change) for change in choice.changes],
+        "memory": figures(memory_rows(plan)),
+        "run": figures(run_rows(plan)),
+        "stages": {
+            str(way): {
+                "static_bytes": static.total,
+                "host_bytes": static.host,
+                "wire_bytes": wire.total,
+            }
+            for way, static, wire in stage_rows(plan)
+        },
+        "command": plan.command(),
+    }
+
+
+def assumptions(job: Job) -> dict[str, str]:
+    """What the count took for granted about how the step is computed."""
+    model = job.model
+    return {
+        "dtype": str(model.forward_dtype).removeprefix("torch."),
+        "attention": model.attention
+        + ("" if model.attention == "math" else " (flash keeps the same)"),
+        "blocks": "compiled" if model.compile else "not compiled",
+        "loss": job.run.arch.loss.loss_type,
+    }
+
+
+def _size(name: str, amount: int, mark: str, note: str) -> Row:
+    return Row(name, f"{amount / GIB:.2f} GiB", mark, note, amount)
+
+
+def _duration(seconds: float) -> str:
+    for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"
