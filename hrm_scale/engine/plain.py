@@ -51,11 +51,12 @@ class PlainEngine(Engine):
 
     def prepare(self, model: nn.Module, optimizer: Optimizer) -> None:
         self.model, self.optimizer = model, optimizer
-        with warnings.catch_warnings():
-            # `broadcast_buffers` has a new name in torch 2.13, which Accelerate does not pass on.
-            warnings.simplefilter("ignore", FutureWarning)
-            self._wrapped = self._accelerator.prepare_model(model, device_placement=False)
+        self._wrapped = model
         if self.ranks > 1:
+            with warnings.catch_warnings():
+                # torch 2.13 has renamed `broadcast_buffers`; Accelerate knows the old name only.
+                warnings.simplefilter("ignore", FutureWarning)
+                self._wrapped = self._accelerator.prepare_model(model, device_placement=False)
             self._wrapped.register_comm_hook(None, sum_over_ranks)
 
     def forward(self, *args: Any) -> Any:
