@@ -8,11 +8,11 @@
 #   PYTHON              interpreter                                      default: python
 #   SUDOKU_DATA         a data set that is built already                 default: built here
 #   SUDOKU_CSV          Sudoku-Extreme's CSV files, to build from        default: generated puzzles
-#   TRAIN_SECONDS       length of the training part                      default: 130
+#   TRAIN_SECONDS       length of the training part                      default: 100
 set -uo pipefail
 
 PYTHON=${PYTHON:-python}
-TRAIN_SECONDS=${TRAIN_SECONDS:-130}
+TRAIN_SECONDS=${TRAIN_SECONDS:-100}
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 OUT=${1:-$ROOT/runs/gpu-suite}
 FAILED=0
@@ -45,24 +45,24 @@ part() { # NAME SECONDS CMD...: within its time, into its own log
 
 exists() { [ -f "$ROOT/${1//.//}.py" ]; }
 
-part doctor 40 "$PYTHON" -m hrm_scale.doctor
+part doctor 20 "$PYTHON" -m hrm_scale.doctor
 
 if grep -rqs 'mark\.gpu' tests; then
-  part tests 90 "$PYTHON" -m pytest -m gpu -q --no-showlocals -p no:cacheprovider tests
+  part tests 120 "$PYTHON" -m pytest -m gpu -q --no-showlocals -p no:cacheprovider tests
 else
   note "tests: skipped, there are no gpu tests yet"
 fi
 
 # Sudoku and ARC shapes, with MFU.
 if exists benchmarks.step; then
-  part step 150 "$PYTHON" -m benchmarks.step --device cuda --configs sudoku27m arc27m \
+  part step 120 "$PYTHON" -m benchmarks.step --device cuda --configs sudoku27m arc27m \
     --variants eager compiled --steps 5 --output "$OUT/step.json"
 else
   note "step: skipped, benchmarks/step.py does not exist yet"
 fi
 
 if exists tools.plan; then
-  part plan 40 "$PYTHON" -m tools.plan experiment=sudoku_laptop_16gb --measure
+  part plan 60 "$PYTHON" -m tools.plan experiment=sudoku_laptop_16gb --measure
 else
   note "plan: skipped, tools/plan.py does not exist yet"
 fi
@@ -75,10 +75,10 @@ if [ -z "$DATA" ] && exists shards.sudoku; then
   else
     set -- --source generate --size 9 --count 1000
   fi
-  [ -e "$DATA" ] || part build 40 "$PYTHON" -m shards.sudoku --output-dir "$DATA" --num-aug 1000 "$@"
+  [ -e "$DATA" ] || part build 30 "$PYTHON" -m shards.sudoku --output-dir "$DATA" --num-aug 1000 "$@"
 fi
 if exists hrm_scale.train && [ -f "${DATA:-/nowhere}/dataset.json" ]; then
-  part train $((TRAIN_SECONDS + 45)) "$PYTHON" -m hrm_scale.train experiment=sudoku_laptop_16gb \
+  part train $((TRAIN_SECONDS + 30)) "$PYTHON" -m hrm_scale.train experiment=sudoku_laptop_16gb \
     data_path="$DATA" checkpoint_path="$OUT/run" max_time="${TRAIN_SECONDS}s" resume=never log.console=line
   # The curve: the numbers themselves; they outlive every way of drawing them.
   cp "$OUT/run/metrics.jsonl" "$OUT/curve.jsonl" 2>/dev/null && note "curve: $OUT/curve.jsonl"

@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -20,6 +21,8 @@ from torch.optim import Optimizer
 from hrm_scale.engine.fate import gather_objects, shared_fate
 
 Check = Callable[[float], None]
+
+_RANKS_PER_CALL = 8  # 64 ranks agree at every 8th call
 
 # torch 2.13 renames these and warns at each use of the old names.
 _all_gather = getattr(dist, "all_gather_single", dist.all_gather_into_tensor)
@@ -130,10 +133,11 @@ class Engine(ABC):
         return shared_fate(self.rank, self.ranks, self._messages)
 
     def agree(self, *numbers: int) -> list[int]:
-        """The largest of all ranks' numbers, as of the previous call (zeros at the first).
+        """The largest of all ranks' numbers, as of the previous call; zeros where it did not ask.
 
         One call late, so that the ranks' answers travel while the step computes: asking costs no
-        waiting, neither for other ranks nor for the device. Every rank asks equally often.
+        waiting, neither for other ranks nor for the device. Many ranks ask at every few calls only:
+        a ring over all of them takes longer than a short step. Every rank calls equally often.
         """
         if self.ranks == 1:
             return list(numbers)
@@ -141,10 +145,12 @@ class Engine(ABC):
         if self._asked is not None:
             work, pending = self._asked
             work.wait()
-            answer = pending.tolist()
-        question = torch.tensor(numbers)
-        work = dist.all_reduce(question, dist.ReduceOp.MAX, self._messages, async_op=True)
-        self._asked = (work, question)
+            answer, self._asked = pending.tolist(), None
+        self._calls += 1
+        if self._calls % max(1, self.ranks // _RANKS_PER_CALL) == 0:
+            question = torch.tensor(numbers)
+            work = dist.all_reduce(question, dist.ReduceOp.MAX, self._messages, async_op=True)
+            self._asked = (work, question)
         return answer
 
     def close(self) -> None:
@@ -158,7 +164,8 @@ class Engine(ABC):
     # Pickled messages and agreements go by gloo: on a GPU they must not wait for its queue.
     _messages: dist.ProcessGroup | None = None
     _asked: tuple[Any, Tensor] | None = None
+    _calls = 0
 
-    def _open_messages(self) -> None:
+    def _open_messages(self, timeout: timedelta) -> None:
         if self.ranks > 1 and dist.get_backend() != "gloo":
-            self._messages = dist.new_group(backend="gloo")
+            self._messages = dist.new_group(backend="gloo", timeout=timeout)

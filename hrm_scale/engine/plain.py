@@ -47,7 +47,7 @@ class PlainEngine(Engine):
         self.name = "one process" if self.ranks == 1 else f"DDP over {self.ranks} processes"
         self.reason = "DeepSpeed was not asked for"
         self._wrapped: Any = None
-        self._open_messages()
+        self._open_messages(timeout)
 
     def prepare(self, model: nn.Module, optimizer: Optimizer) -> None:
         self.model, self.optimizer = model, optimizer

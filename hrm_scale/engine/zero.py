@@ -61,7 +61,7 @@ class ZeroEngine(Engine):
         self._engine: Any = None
         self._last = True
         self._check: Check | None = None
-        self._open_messages()
+        self._open_messages(timeout)
 
     def prepare(self, model: nn.Module, optimizer: Optimizer) -> None:
         self.model, self.optimizer = model, optimizer

@@ -17,6 +17,9 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+# Elements of each of five tensors that a CPU works on at a time: 2.5 MB, which its caches hold.
+_PIECE = 1 << 17
+
 
 class AdamATan2(Optimizer):
     """Scale-invariant Adam with decoupled weight decay.
@@ -61,12 +64,25 @@ class AdamATan2(Optimizer):
         count = state["step"].item()
         beta1, beta2 = group["betas"]
         lr = group["lr"]
-        mean, square = state["exp_avg"], state["exp_avg_sq"]
-        mean.lerp_(grad, 1 - beta1)
-        square.lerp_(grad.square(), 1 - beta2)
-        denominator = square.sqrt().mul_(1 / math.sqrt(1 - beta2**count))
-        param.mul_(1 - lr * group["weight_decay"])
-        param.sub_(torch.atan2(mean, denominator), alpha=lr / (1 - beta1**count))
+        for p, g, mean, square in _pieces(param, grad, state["exp_avg"], state["exp_avg_sq"]):
+            mean.lerp_(g, 1 - beta1)
+            square.lerp_(g.square(), 1 - beta2)
+            denominator = square.sqrt().mul_(1 / math.sqrt(1 - beta2**count))
+            p.mul_(1 - lr * group["weight_decay"])
+            p.sub_(torch.atan2(mean, denominator), alpha=lr / (1 - beta1**count))
+
+
+def _pieces(*tensors: Tensor) -> Iterable[tuple[Tensor, ...]]:
+    """The same tensors, on a CPU cut into pieces that the several passes find in its caches: the
+    one flat vector of ZeRO is as large as the model."""
+    size = tensors[0].numel()
+    if (
+        tensors[0].device.type != "cpu"
+        or size <= _PIECE
+        or not all(t.is_contiguous() for t in tensors)
+    ):
+        return [tensors]
+    return zip(*(tensor.view(-1).split(_PIECE) for tensor in tensors), strict=True)
 
 
 @cache

@@ -43,7 +43,8 @@ class Hardware:
 # display. Rates: the vendor's dense bf16 figures; laptop parts scaled by tensor cores and
 # clock. Links: the vendor's figure, halved where it counts both directions.
 _PCIE, _PCIE_RATE = "PCIe 4.0 x16, one direction", 31.5e9
-_NDR, _NDR_RATE = "InfiniBand NDR, 400 Gb/s a GPU", 50e9
+# A ring leaves a node once for each of its adapters.
+_NDR, _NDR_RATE = "8 adapters of 400 Gb/s a node, one direction", 400e9
 _DISPLAY, _HEADLESS = 2048 * MIB, 1536 * MIB
 MACHINES = {
     machine.name: machine

@@ -39,22 +39,22 @@ def wire_bytes(
 ) -> Wire:
     """What a step of one rank sends.
 
-    DDP and stage 0: one all-reduce of the gradients a step. Stage 1: a reduce-scatter of the
-    gradients, an all-gather of the weights. Stages 2 and 3 hold a part of the gradients only and so
-    reduce them in every micro-step; stage 3 gathers the weights once a step, not once a pass.
+    DDP and stage 0: one all-reduce of the gradients a step. Stages 1 and 2: the same, of which each
+    rank keeps its part (so DeepSpeed does it, as a profile shows; the paper has a reduce-scatter),
+    and an all-gather of the weights. Stage 3: a reduce-scatter of the gradients, and the weights
+    gathered once a step, not once a pass. Stages 2 and 3 hold a part of the gradients only and so
+    reduce them in every micro-step.
     The table: identifiers and gradients of all slots to all ranks; when it is sharded, the rows
     as well (a reduce-scatter of the rows of all slots).
     """
     stage = sharding.stage
     share = (sharding.ranks - 1) / sharding.ranks
-    gradients = FP32 * parameters * share
+    gradients = (1 if stage == 3 else 2) * FP32 * parameters * share
     weights = 0.0
-    if stage in (None, 0):
-        gradients *= 2
-    else:
+    if stage in (1, 2, 3):
         weights = (BF16 if sharding.bf16_parameters else FP32) * parameters * share
-        if stage in (2, 3):
-            gradients *= accumulation
+    if stage in (2, 3):
+        gradients *= accumulation
     rows = global_batch_size * FP32 * share
     table = rows * (table_width + 1) if table_width else 0.0
     if table_width and placement == "sharded":

@@ -159,3 +159,20 @@ class WrongSteps(AdamATan2):
 def test_an_extension_that_steps_differently_is_noticed() -> None:
     assert adam_atan2._same_steps(AdamATan2, CPU)
     assert not adam_atan2._same_steps(WrongSteps, CPU)
+
+
+def test_a_large_tensor_in_pieces_takes_the_same_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bit for bit, also where the last piece is shorter and for a tensor that cannot be cut."""
+    ends = []
+    for piece in (1 << 17, 7):
+        monkeypatch.setattr("hrm_scale.optim.adam_atan2._PIECE", piece)
+        generator = torch.Generator().manual_seed(3)
+        params = [torch.nn.Parameter(torch.randn(5, 9, generator=generator)) for _ in range(2)]
+        params[1].data = params[1].data.t()
+        optimizer = AdamATan2(params, lr=1e-2)
+        for _ in range(3):
+            for param in params:
+                param.grad = torch.randn(param.shape, generator=generator)
+            optimizer.step()
+        ends.append([param.detach().clone() for param in params])
+    assert all(torch.equal(a, b) for a, b in zip(*ends, strict=True))

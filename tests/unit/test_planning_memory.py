@@ -117,10 +117,10 @@ def wire(sharding: Sharding, accumulation: int = 1, placement: str = "device") -
 def test_bytes_on_the_wire() -> None:
     table = 8 * 33 * 4 * 3 // 4
     assert wire(Sharding(4)) == wire(Sharding(4, 0), 5) == (6 * P, 0, table)
-    assert wire(Sharding(4, 1), 5) == (3 * P, 3 * P, table)
-    assert wire(Sharding(4, 2), 5) == (15 * P, 3 * P, table)
+    assert wire(Sharding(4, 1), 5) == (6 * P, 3 * P, table)
+    assert wire(Sharding(4, 2), 5) == (30 * P, 3 * P, table)
     assert wire(Sharding(4, 3), 5) == (15 * P, 3 * P, table)
-    assert wire(Sharding(4, 1, bf16_parameters=True)) == (3 * P, 1.5 * P, table)
+    assert wire(Sharding(4, 1, bf16_parameters=True)) == (6 * P, 1.5 * P, table)
     assert wire(Sharding(4), placement="sharded") == (6 * P, 0, 2 * table)
     assert wire(Sharding(1)) == (0, 0, 0)
 
