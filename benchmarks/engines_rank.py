@@ -15,8 +15,9 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
+from benchmarks.step_runner import model_config
 from hrm_scale.engine import Engine, open_engine
-from hrm_scale.models import ActModel, Draws, ModelConfig, build_model
+from hrm_scale.models import ActModel, Draws, build_model
 from hrm_scale.optim.adam_atan2 import make_optimizer
 from hrm_scale.optim.puzzle_table import DeviceTable
 from hrm_scale.training.step import Rates, exploration_draws, train_step
@@ -28,22 +29,11 @@ class Run:
     """The training step on random data, this rank's share of the rows."""
 
     def __init__(self, engine: Engine, job: dict[str, Any]) -> None:
-        width, layers, heads, tokens, vocabulary, *_ = job["shape"]
         self.engine, self.rows, self.identifiers = engine, job["rows"], job["identifiers"]
-        self.config = ModelConfig(
-            vocab_size=vocabulary,
-            seq_len=tokens,
-            hidden_size=width,
-            num_heads=heads,
-            H_layers=layers,
-            L_layers=layers,
-            H_cycles=2,
-            L_cycles=2,
-            puzzle_emb_ndim=width,
-        )
+        self.config = model_config(job["shape"])
         torch.manual_seed(0)
         self.model: ActModel = build_model("hrm_v1", self.config).to(engine.device)
-        self.table = DeviceTable(self.identifiers, width, engine.device)
+        self.table = DeviceTable(self.identifiers, self.config.hidden_size, engine.device)
         optimizer = make_optimizer(self.model.parameters(), engine.device, (0.9, 0.95), 0.1)
         engine.prepare(self.model, optimizer)
         self.model.train()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -36,18 +37,10 @@ def measure(
     the better of the two counts, so that a disturbance cannot flatter the share.
     """
     engine = PlainEngine(device)
-    width, layers, heads, tokens, vocabulary, cpu_rows, gpu_rows = shape
+    width, *_, cpu_rows, gpu_rows = shape
     batch_rows = rows or (gpu_rows if engine.device.type == "cuda" else cpu_rows)
-    config = ModelConfig(
-        vocab_size=vocabulary,
-        seq_len=tokens,
-        hidden_size=width,
-        num_heads=heads,
-        H_layers=layers,
-        L_layers=layers,
-        H_cycles=2,
-        L_cycles=2,
-        puzzle_emb_ndim=width,
+    config = replace(
+        model_config(shape),
         forward_dtype=getattr(torch, dtype),
         compile=variant == "compiled",
         attention="sdpa" if variant == "reference-style" else "auto",
@@ -80,6 +73,22 @@ def measure(
     }
     peak = peak_flops(engine.device)
     return figures if peak is None else {**figures, "mfu": flops / seconds / peak}
+
+
+def model_config(shape: Sequence[int]) -> ModelConfig:
+    """The published model at a shape of `benchmarks.step.CONFIGS`."""
+    width, layers, heads, tokens, vocabulary, *_ = shape
+    return ModelConfig(
+        vocab_size=vocabulary,
+        seq_len=tokens,
+        hidden_size=width,
+        num_heads=heads,
+        H_layers=layers,
+        L_layers=layers,
+        H_cycles=2,
+        L_cycles=2,
+        puzzle_emb_ndim=width,
+    )
 
 
 def timed_steps(

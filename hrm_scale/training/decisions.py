@@ -69,4 +69,11 @@ def machine_rows(
         ("attention", *attention),
         ("optimizer", "AdamATan2", "; ".join(resolve_backend(device))),
         ("compile", str(compiled[0]).lower(), compiled[1]),
+        *_checkpointing(config),
     ]
+
+
+def _checkpointing(config: ModelConfig) -> list[Row]:
+    if not config.activation_checkpointing:
+        return []
+    return [("activations", "checkpointed", "graded blocks run twice, and keep their inputs only")]
