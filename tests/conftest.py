@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,11 @@ settings.register_profile(
     "hrm_scale", deadline=None, print_blob=True, derandomize="CI" in os.environ
 )
 settings.load_profile("hrm_scale")
+
+# A shell that starts the tests in the background makes them, and all they start, deaf to Ctrl-C,
+# which some of them are about.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parents[1]
 
