@@ -117,18 +117,19 @@ def test_the_benchmark_finds_equal_rows_half_the_memory_and_few_collectives(
     tmp_path: Path,
 ) -> None:
     output = tmp_path / "figures.json"
-    size = ("--rows", 30000, "--width", 64, "--ranks", 2, "--batch", 32, "--steps", 3)
+    size = ("--rows", 300_000, "--width", 64, "--ranks", 2, "--batch", 32, "--steps", 3)
     done = call("benchmarks.table", *size, "--device", "cpu", "--output", output)
     assert done.returncode == 0, done.stderr
     rows = {row["placement"]: row for row in json.loads(output.read_text())["rows"]}
     assert list(rows) == ["device", "host", "sharded"]
-    table = 30000 * 64 * 4
+    table = 300_000 * 64 * 4
     for name, row in rows.items():
         assert row["max_difference"] == 0
         assert row["sampled"] > 4096
         assert row["kept_bytes"] == (table // 2 if name == "sharded" else table)
-        # A table that was never written would not be in memory; a second copy would be.
-        assert row["kept_bytes"] < row["peak_bytes"] < row["kept_bytes"] + table // 2 + (8 << 20)
+        # A table that was never written would not be in memory; a second copy would be. Code that
+        # is loaded at its first use takes some megabytes, too.
+        assert row["kept_bytes"] < row["peak_bytes"] < row["kept_bytes"] + table // 2 + (24 << 20)
         assert row["median_s"] >= row["min_s"] > 0
         assert name in done.stdout
     assert [row["collectives"] for row in rows.values()] == [1, 1, 3]
