@@ -23,7 +23,8 @@ pytestmark = pytest.mark.skipif(not CASES, reason="no ../shared/golden beside th
 
 
 def marked(path: Path) -> object:
-    marks = [pytest.mark.multi] if path.stem.startswith(SEVERAL_PROCESSES) else []
+    several = path.stem.startswith(SEVERAL_PROCESSES)
+    marks = [pytest.mark.multi, pytest.mark.slow] if several else []
     return pytest.param(path, id=path.stem, marks=marks)
 
 
