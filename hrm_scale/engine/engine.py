@@ -158,6 +158,9 @@ class Engine(ABC):
         if self._asked is not None:
             self._asked[0].wait()
             self._asked = None
+        if self.ranks > 1:
+            # Nobody closes its connections while another rank may still be reading from them.
+            dist.barrier(self._messages)
         if dist.is_initialized():
             dist.destroy_process_group()
 
