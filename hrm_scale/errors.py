@@ -108,7 +108,9 @@ _DESCRIBED = {
 
 
 def _report(message: str, code: int) -> int:
-    lines = message.splitlines() or [""]
+    from hrm_scale.redaction import redact
+
+    lines = redact(message).splitlines() or [""]
     print(f"error: {lines[0]}", file=sys.stderr)
     for line in lines[1:]:
         print(f"       {line}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""How a training process leaves when somebody above it watches over its exit status.
+"""How a training process leaves when somebody above it watches over its exit status, or is gone.
 
 torch's elastic agent (torchrun, `accelerate launch`, `hrm_scale.launch`) knows two ends of a
 worker: 0, and failed. It answers a failure by ending the other workers where they are and, while
@@ -7,7 +7,9 @@ restarts are left, by starting all of them again. A run that stopped on request 
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +19,23 @@ from hrm_scale.errors import EXIT_OK, EXIT_STOPPED
 
 STOPPED_FILE = "HRM_SCALE_STOPPED_FILE"
 """Environment variable with a path; a worker that stopped on request makes this file."""
+
+
+_PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+
+
+def stop_without_launcher() -> None:
+    """Be sent SIGTERM when the launcher that started this process dies.
+
+    A worker whose launcher was killed would train on alone, and keep the run folder from those who
+    start the run again. Linux only; without a launcher nothing changes.
+    """
+    if "TORCHELASTIC_RUN_ID" not in os.environ or not sys.platform.startswith("linux"):
+        return
+    launcher = os.getppid()
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != launcher:  # it died a moment ago
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 @contextmanager

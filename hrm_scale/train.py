@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from hrm_scale.config.entry import resolve
 from hrm_scale.errors import (
     EXIT_INTERNAL,
+    EXIT_INTERRUPTED,
     EXIT_OK,
     CheckpointError,
     HrmError,
@@ -15,7 +16,7 @@ from hrm_scale.errors import (
     Stopped,
     run_cli,
 )
-from hrm_scale.leave import stop_is_no_failure
+from hrm_scale.leave import stop_is_no_failure, stop_without_launcher
 
 if TYPE_CHECKING:
     from hrm_scale.config.compose import Resolved
@@ -37,6 +38,7 @@ def main(arguments: list[str]) -> int:
         error.told = rank > 0  # every process reads the same arguments
         raise
     if resolved is not None:
+        stop_without_launcher()
         run(resolved)
     return 0
 
@@ -46,23 +48,30 @@ def run(resolved: Resolved[RunConfig]) -> Trainer:
     from hrm_scale.training.build import build_trainer
 
     trainer = build_trainer(resolved.run, resolved.presets)
-    code = EXIT_INTERNAL
+    code, text = EXIT_INTERNAL, ""
     try:
         with trainer.stop:
             trainer.run()
-        code = EXIT_OK
+        code, text = EXIT_OK, "done"
         trainer.reporter.say(
             f"done: {trainer.state.step} steps; evaluate with: "
             f"python -m hrm_scale.evaluate checkpoint={trainer.run_dir}"
         )
     except HrmError as error:
-        code = error.exit_code
+        code, text = error.exit_code, str(error)
         if isinstance(error, TOGETHER):
             error.told = trainer.engine.rank > 0
+            trainer.saving.collect(wait=True)
             trainer.engine.close()
         raise
+    except KeyboardInterrupt:
+        code, text = EXIT_INTERRUPTED, "interrupted"
+        raise
+    except Exception as error:
+        text = f"{type(error).__name__}: {error}"
+        raise
     finally:
-        trainer.reporter.close(code)
+        trainer.reporter.close(code, text)
     trainer.engine.close()
     return trainer
 

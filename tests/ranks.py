@@ -6,15 +6,18 @@ in their environment is what a launcher would have put there.
 
 from __future__ import annotations
 
+import faulthandler
 import importlib
 import multiprocessing
 import os
+import signal
 import socket
 import sys
 import tempfile
 import time
 import traceback
 from collections.abc import Callable
+from multiprocessing.context import ForkProcess
 from pathlib import Path
 
 # Some of it is otherwise imported at the first step, by every process anew.
@@ -31,6 +34,8 @@ _IMPORTED = (
     "torch.onnx",
     "wandb",
 )
+# Not one of the signals that a run listens to; and a timer of faulthandler is the run's own.
+_WHERE = signal.SIGUSR2
 LAUNCHER_VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
@@ -69,6 +74,8 @@ def run_ranks(ranks: int, work: Callable[[], None], seconds: float = 180) -> Non
             if any(p.exitcode for p in processes):
                 break  # what the others wait for will not come
             time.sleep(0.02)
+        if time.monotonic() >= end:
+            _ask_where(processes)
         for process in processes:
             process.join(timeout=2)
             if process.is_alive():
@@ -79,10 +86,18 @@ def run_ranks(ranks: int, work: Callable[[], None], seconds: float = 180) -> Non
             raise AssertionError(f"exit codes {[p.exitcode for p in processes]}\n{output}")
 
 
+def _ask_where(processes: list[ForkProcess]) -> None:
+    """Let those that hang write their stacks into their logs."""
+    for process in processes:
+        if process.is_alive() and process.pid is not None:
+            os.kill(process.pid, _WHERE)
+
+
 def _child(work: Callable[[], None], place: dict[str, str], log: Path) -> None:
     with open(log, "w") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
+    faulthandler.register(_WHERE, file=2)
     for name in LAUNCHER_VARIABLES:
         os.environ.pop(name, None)
     os.environ |= {**place, "OMP_NUM_THREADS": "1"}

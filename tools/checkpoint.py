@@ -11,7 +11,8 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from hrm_scale.checkpoint.discovery import FOLDER, candidates, refusal, resolve
+from hrm_scale.checkpoint.best import best_checkpoint
+from hrm_scale.checkpoint.discovery import FOLDER, candidates, refusal, resolve, weights_only
 from hrm_scale.checkpoint.loaded import LoadedCheckpoint, read_checkpoint
 from hrm_scale.errors import EXIT_CHECKPOINT, EXIT_OK, CheckpointError, run_cli
 from hrm_scale.reporting.banner import render_banner
@@ -38,12 +39,19 @@ def _info(path: Path) -> int:
         return EXIT_OK
     print(f"{run_dir}: {len(held)} checkpoint{'s' if len(held) != 1 else ''}, newest first")
     newest: Path | None = None
+    best = best_checkpoint(run_dir)
     damaged = 0
+    for step, folder in weights_only(run_dir):
+        problem = refusal(step, folder)
+        verdict = (
+            "valid" if problem is None else f"NOT VALID: {problem.removeprefix(f'{folder}: ')}"
+        )
+        print(f"  {folder.name}  {verdict}; weights alone, for evaluation")
     for step, folder in held:
         problem = refusal(step, folder)
         if problem is None:
             newest = newest or folder
-            print(f"  {folder.name}  valid")
+            print(f"  {folder.name}  valid{', best so far' if folder == best else ''}")
         else:
             damaged += 1
             print(f"  {folder.name}  NOT VALID: {problem.removeprefix(f'{folder}: ')}")

@@ -3,7 +3,17 @@
 A run keeps them in `<run folder>/checkpoints/step-XXXXXXXX/`; `docs/resume.md` describes them.
 """
 
+from hrm_scale.checkpoint.background import BackgroundSaves
+from hrm_scale.checkpoint.best import mark_best
 from hrm_scale.checkpoint.discovery import latest_valid
+from hrm_scale.checkpoint.fit import (
+    require_carry,
+    require_fit,
+    require_moments,
+    require_resumable,
+    require_table,
+    require_tokens,
+)
 from hrm_scale.checkpoint.loaded import LoadedCheckpoint, read_checkpoint
 from hrm_scale.checkpoint.manager import CheckpointManager, CheckpointNotSaved
 from hrm_scale.checkpoint.parts import (
@@ -13,15 +23,15 @@ from hrm_scale.checkpoint.parts import (
     pack_optimizer,
     read_carry,
     read_table,
-    require_fit,
-    require_table,
     table_part_name,
     unpack_optimizer,
 )
 from hrm_scale.checkpoint.ranks import Ranks
 from hrm_scale.checkpoint.retention import set_aside_after
+from hrm_scale.checkpoint.tensor_file import write_tensors
 
 __all__ = [
+    "BackgroundSaves",
     "CheckpointManager",
     "CheckpointNotSaved",
     "LoadedCheckpoint",
@@ -30,13 +40,19 @@ __all__ = [
     "carry_part_name",
     "changed_settings",
     "latest_valid",
+    "mark_best",
     "pack_optimizer",
     "read_carry",
     "read_checkpoint",
     "read_table",
+    "require_carry",
     "require_fit",
+    "require_moments",
+    "require_resumable",
     "require_table",
+    "require_tokens",
     "set_aside_after",
     "table_part_name",
     "unpack_optimizer",
+    "write_tensors",
 ]

@@ -85,6 +85,10 @@ def remove_folder(folder: Path, *, marker: str) -> None:
 
     It is renamed out of the way, then loses `marker` (what makes it valid), then the rest.
     """
+    if folder.is_symlink():
+        # What it leads to is somebody else's.
+        folder.unlink()
+        return
     trash = folder
     if not folder.name.startswith("."):
         trash = folder.with_name(f".{folder.name}.trash-{secrets.token_hex(4)}")

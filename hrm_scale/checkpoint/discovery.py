@@ -10,12 +10,18 @@ from hrm_scale.errors import CheckpointError
 
 FOLDER = "checkpoints"
 _STEP = re.compile(r"step-(\d{8,})")
+_WEIGHTS = re.compile(r"weights-(\d{8,})")
 _STEPPED_ASIDE = re.compile(r"\.(step-(\d{8,}))\.old-[0-9a-f]+")
 
 
 def step_folder_name(step: int) -> str:
     """`step-00001234`: sorts by name as by step."""
     return f"step-{step:08d}"
+
+
+def weights_folder_name(step: int) -> str:
+    """`weights-00001234`: what a run leaves that ended without room for a whole checkpoint."""
+    return f"weights-{step:08d}"
 
 
 def checkpoints_folder(run_dir: Path) -> Path:
@@ -39,6 +45,15 @@ def candidates(run_dir: Path) -> list[tuple[int, Path]]:
         elif match := _STEPPED_ASIDE.fullmatch(path.name):
             aside[int(match[2])] = path
     return sorted((aside | found).items(), reverse=True)
+
+
+def weights_only(run_dir: Path) -> list[tuple[int, Path]]:
+    """(step, folder) of what bears the name of weights alone, newest first."""
+    parent = checkpoints_folder(run_dir)
+    if not parent.is_dir():
+        return []
+    named = [(path, _WEIGHTS.fullmatch(path.name)) for path in parent.iterdir()]
+    return sorted(((int(match[1]), path) for path, match in named if match), reverse=True)
 
 
 def verify(folder: Path, *, hashes: bool = True) -> Manifest:
@@ -79,7 +94,8 @@ def latest_valid(run_dir: Path, *, hashes: bool = True) -> tuple[Path | None, li
 
 
 def resolve(path: Path, *, hashes: bool = True) -> Path:
-    """The checkpoint folder meant by `path`: itself, or the newest valid one of a run folder.
+    """The checkpoint folder meant by `path`: itself, or the newest valid one of a run folder, be
+    it of weights alone.
 
     Raises CheckpointError when there is nothing to use, saying what was found instead.
     """
@@ -96,6 +112,11 @@ def resolve(path: Path, *, hashes: bool = True) -> Path:
         return path
     run_dir = path.parent if path.name == FOLDER else path
     newest, refusals = latest_valid(run_dir, hashes=hashes)
+    for step, folder in weights_only(run_dir):
+        newer = newest is None or step > read_manifest(newest).step
+        if newer and refusal(step, folder, hashes=hashes) is None:
+            newest = folder
+            break
     if newest is not None:
         return newest
     if refusals:

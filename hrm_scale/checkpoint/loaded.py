@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from hrm_scale.checkpoint.discovery import resolve, verify
-from hrm_scale.checkpoint.manifest import Manifest, read_manifest
+from hrm_scale.checkpoint.manifest import MAX_DOCUMENT_BYTES, Manifest, read_manifest
+from hrm_scale.checkpoint.state_check import state_problem, versions_problem
 from hrm_scale.checkpoint.tensor_file import TensorFile
 from hrm_scale.errors import CheckpointError
+from hrm_scale.untrusted import parse_json, read_bytes
 
 Verification = Literal["sha256", "size", "none"]
 _SUFFIX = ".safetensors"
@@ -49,7 +50,8 @@ def read_checkpoint(path: Path, *, check: Verification = "sha256") -> LoadedChec
     check: what to compare with the manifest before trusting any byte. "none" is for a caller
         that has just had the folder verified by `latest_valid`.
 
-    Raises CheckpointError (one line) for missing, damaged, foreign or newer-schema folders.
+    Raises CheckpointError (one line) for missing, damaged, foreign or newer-schema folders, and
+    for documents whose values cannot be true, whatever the manifest says.
     """
     path = Path(path)
     folder = resolve(path, hashes=check == "sha256")
@@ -62,8 +64,16 @@ def read_checkpoint(path: Path, *, check: Verification = "sha256") -> LoadedChec
         for name in manifest.files
         if name.endswith(_SUFFIX)
     }
-    documents = [_document(folder, manifest, name) for name in ("state", "config", "versions")]
-    return LoadedCheckpoint(folder, manifest, parts, *documents)
+    state, config, versions = (
+        _document(folder, manifest, name) for name in ("state", "config", "versions")
+    )
+    for name, problem in (
+        ("state", state_problem(state, manifest.step)),
+        ("versions", versions_problem(versions)),
+    ):
+        if problem is not None:
+            raise CheckpointError(f"{folder / name}.json is damaged: {problem}")
+    return LoadedCheckpoint(folder, manifest, parts, state, config, versions)
 
 
 def _document(folder: Path, manifest: Manifest, name: str) -> dict[str, Any]:
@@ -71,8 +81,11 @@ def _document(folder: Path, manifest: Manifest, name: str) -> dict[str, Any]:
     if file not in manifest.files:
         raise CheckpointError(f"{folder} is damaged: its manifest does not list {file}")
     try:
-        value = json.loads((folder / file).read_bytes())
-    except (OSError, ValueError) as error:
+        value = parse_json(read_bytes(folder / file, MAX_DOCUMENT_BYTES))
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise CheckpointError(f"{folder / file} cannot be read: {reason}") from error
+    except ValueError as error:
         raise CheckpointError(f"{folder / file} cannot be read: {error}") from error
     if not isinstance(value, dict):
         raise CheckpointError(f"{folder / file} is damaged: expected a JSON object")

@@ -13,7 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hrm_scale.checkpoint.atomic import commit_folder, write_file
-from hrm_scale.checkpoint.discovery import checkpoints_folder, latest_valid, step_folder_name
+from hrm_scale.checkpoint.best import mark_best
+from hrm_scale.checkpoint.discovery import (
+    checkpoints_folder,
+    latest_valid,
+    step_folder_name,
+    weights_folder_name,
+)
 from hrm_scale.checkpoint.manifest import MANIFEST, Manifest
 from hrm_scale.checkpoint.ranks import SINGLE, Ranks
 from hrm_scale.checkpoint.retention import clean_leftovers, prune
@@ -50,6 +56,7 @@ class CheckpointManager:
     keep_last: how many usable checkpoints stay after a save; None keeps all.
     ranks: the processes that share the run folder (and its file system). Every rank calls every
         method at the same step; rank 0 decides, writes the documents and the manifest.
+    saving: the same processes over connections of their own, for saves beside other work.
 
     Attributes:
         last_path, last_bytes: newest checkpoint saved by this object, None before the first.
@@ -57,12 +64,19 @@ class CheckpointManager:
             The caller shows and clears them.
     """
 
-    def __init__(self, run_dir: Path, keep_last: int | None = 3, ranks: Ranks = SINGLE) -> None:
+    def __init__(
+        self,
+        run_dir: Path,
+        keep_last: int | None = 3,
+        ranks: Ranks = SINGLE,
+        saving: Ranks | None = None,
+    ) -> None:
         if keep_last is not None and keep_last < 1:
             raise ValueError(f"keep_last={keep_last}: at least one checkpoint must be kept")
         self.run_dir = Path(run_dir)
         self.keep_last = keep_last
         self.ranks = ranks
+        self._saving = saving or ranks
         self.last_path: Path | None = None
         self.last_bytes: int | None = None
         self.warnings: list[str] = []
@@ -79,13 +93,20 @@ class CheckpointManager:
         return newest, refusals
 
     def save(
-        self, step: int, parts: Parts, state: Mapping[str, Any], config: Mapping[str, Any]
+        self,
+        step: int,
+        parts: Parts,
+        state: Mapping[str, Any],
+        config: Mapping[str, Any],
+        *,
+        best: bool = False,
     ) -> Path:
         """Write `checkpoints/step-XXXXXXXX` and make it durable; then delete what is too old.
 
         parts: tensors by part name; each becomes PART.safetensors. Ranks hand in different
             parts (rank 0 the model, each its own `carry-LO-HI`), never the same name twice.
         state, config: JSON values; rank 0's are written.
+        best: `checkpoints/best` shall name it, and it is not deleted while it does.
 
         A checkpoint of the same step is replaced: what is in memory is what the run goes on
         from, and it may differ from an earlier visit to this step. The old one is deleted only
@@ -96,24 +117,50 @@ class CheckpointManager:
         """
         if bad := [name for name in parts if not _PART.fullmatch(name)]:
             raise ValueError(f"part name {bad[0]!r}: lower-case letters, digits, '_' and '-' only")
+        self.last_path, self.last_bytes = self._write_folder(
+            step, step_folder_name(step), parts, state, config
+        )
+        if self.ranks.is_first:
+            if best:
+                self.warnings += mark_best(self.run_dir, step)
+            if self.keep_last is not None:
+                self.warnings += prune(self.run_dir, self.keep_last, self.last_path)
+        return self.last_path
+
+    def save_weights(
+        self, step: int, parts: Parts, state: Mapping[str, Any], config: Mapping[str, Any]
+    ) -> Path:
+        """Write `checkpoints/weights-XXXXXXXX`, for evaluation only: no run goes on from it.
+
+        For a run that has ended and found no room for a whole checkpoint. As `save`, but nothing
+        is deleted.
+        """
+        return self._write_folder(step, weights_folder_name(step), parts, state, config)[0]
+
+    def _write_folder(
+        self,
+        step: int,
+        name: str,
+        parts: Parts,
+        state: Mapping[str, Any],
+        config: Mapping[str, Any],
+    ) -> tuple[Path, int]:
+        """A folder and its size, made by all ranks together, or CheckpointNotSaved on all."""
         documents = _documents(step, state, config) if self.ranks.is_first else {}
-        temporary = self._open_temporary(step)
+        temporary = self._open_temporary(step, name)
         try:
-            outcome = self.ranks.all_gather(_write(temporary, parts, documents))
-            target = self._commit(step, temporary, outcome)
+            outcome = self._saving.all_gather(_write(temporary, parts, documents))
+            return self._commit(step, temporary, temporary.with_name(name), outcome)
         except BaseException:
             # Also for Ctrl-C in the middle of a save.
             if self.ranks.is_first:
                 shutil.rmtree(temporary, ignore_errors=True)
             raise
-        if self.ranks.is_first and self.keep_last is not None:
-            self.warnings += prune(self.run_dir, self.keep_last, target)
-        return target
 
-    def _open_temporary(self, step: int) -> Path:
+    def _open_temporary(self, step: int, name: str) -> Path:
         """Make the folder all ranks write into. Its name is the same on every rank."""
         parent = checkpoints_folder(self.run_dir)
-        temporary = parent / f".{step_folder_name(step)}.tmp-{secrets.token_hex(4)}"
+        temporary = parent / f".{name}.tmp-{secrets.token_hex(4)}"
         failure = None
         if self.ranks.is_first:
             try:
@@ -124,12 +171,14 @@ class CheckpointManager:
                 temporary.mkdir()
             except OSError as error:
                 failure = _reason(error)
-        temporary, failure = self.ranks.from_first((temporary, failure))
+        temporary, failure = self._saving.from_first((temporary, failure))
         if failure is not None:
             raise self._not_saved(step, [failure])
         return temporary
 
-    def _commit(self, step: int, temporary: Path, outcome: list[_Written]) -> Path:
+    def _commit(
+        self, step: int, temporary: Path, target: Path, outcome: list[_Written]
+    ) -> tuple[Path, int]:
         """Manifest last, then the name. All ranks learn how it went."""
         failures = [written.failure for written in outcome if written.failure is not None]
         if failures:
@@ -140,7 +189,6 @@ class CheckpointManager:
                 raise ValueError(f"two ranks wrote {sorted(twice)[0]}")
             files |= written.files
         manifest = Manifest(step, files)
-        target = temporary.with_name(step_folder_name(step))
         failure = None
         if self.ranks.is_first:
             try:
@@ -148,11 +196,10 @@ class CheckpointManager:
                 commit_folder(temporary, target)
             except OSError as error:
                 failure = _reason(error)
-        failure = self.ranks.from_first(failure)
+        failure = self._saving.from_first(failure)
         if failure is not None:
             raise self._not_saved(step, [failure])
-        self.last_path, self.last_bytes = target, manifest.total_bytes
-        return target
+        return target, manifest.total_bytes
 
     def _not_saved(self, step: int, failures: list[str]) -> CheckpointNotSaved:
         last = self.last_path if self.last_path is not None else "none yet by this process"

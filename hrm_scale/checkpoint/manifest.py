@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import stat
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,10 +17,16 @@ from typing import Any
 
 from hrm_scale.checkpoint.tensor_file import FileEntry
 from hrm_scale.errors import CheckpointError
+from hrm_scale.untrusted import open_regular, parse_json, read_bytes
 
 MANIFEST = "manifest.json"
 FORMAT = "hrm_scale.checkpoint"
 SCHEMA = 1
+MAX_DOCUMENT_BYTES = 16 << 20
+"""Largest manifest or other JSON file of a checkpoint; usual ones have some kilobytes."""
+MAX_STEP = 1 << 53
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -51,7 +59,7 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST
     try:
-        document: Any = json.loads(path.read_bytes())
+        document = parse_json(read_bytes(path, MAX_DOCUMENT_BYTES))
     except FileNotFoundError:
         raise CheckpointError(
             f"{folder} is not a complete checkpoint: it has no {MANIFEST}"
@@ -62,45 +70,60 @@ def read_manifest(folder: Path) -> Manifest:
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise CheckpointError(f"{folder} is not a checkpoint of this program: foreign {MANIFEST}")
     schema = document.get("schema")
-    if isinstance(schema, int) and schema > SCHEMA:
+    if type(schema) is int and schema > SCHEMA:
         raise CheckpointError(
-            f"{folder} has checkpoint schema {schema}, this program reads up to {SCHEMA}:"
+            f"{folder} has checkpoint schema {brief(schema)}, this program reads up to {SCHEMA}:"
             " use the newer version of hrm_scale that wrote it"
         )
-    try:
-        files = {
-            str(name): FileEntry(int(entry["bytes"]), str(entry["sha256"]))
-            for name, entry in document["files"].items()
-        }
-        manifest = Manifest(int(document["step"]), files)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise CheckpointError(f"{path} is damaged: {_brief(error)}") from None
-    if schema != SCHEMA or any(not _is_plain(name) for name in files):
-        raise CheckpointError(f"{path} is damaged: schema {schema!r} or a file name is not valid")
-    return manifest
+    if type(schema) is not int or schema != SCHEMA:
+        raise CheckpointError(f"{path} is damaged: schema {brief(schema)} is not valid")
+    step, files = document.get("step"), document.get("files")
+    if type(step) is not int or not 0 <= step <= MAX_STEP:
+        raise CheckpointError(f"{path} is damaged: step {brief(step)} is not valid")
+    if not isinstance(files, dict):
+        raise CheckpointError(f"{path} is damaged: it lists no files")
+    return Manifest(step, {name: _entry(path, name, entry) for name, entry in files.items()})
+
+
+def _entry(path: Path, name: str, entry: Any) -> FileEntry:
+    """One line of the list of files; nothing but a plain name can be asked for."""
+    if not _FILE_NAME.fullmatch(name) or name == MANIFEST:
+        raise CheckpointError(f"{path} is damaged: file name is not valid: {brief(name)}")
+    if isinstance(entry, dict):
+        size, digest = entry.get("bytes"), entry.get("sha256")
+        if (
+            (type(size) is int and size >= 0)
+            and isinstance(digest, str)
+            and _SHA256.fullmatch(digest)
+        ):
+            return FileEntry(size, digest)
+    raise CheckpointError(f"{path} is damaged: size or sha256 of {name} is not valid")
 
 
 def first_problem(folder: Path, manifest: Manifest, *, hashes: bool = True) -> str | None:
     """The first file that disagrees with the manifest, as text; None when all agree.
 
-    Sizes of all files are compared before any hash, so the usual damage is found at once.
+    Sizes of all files are compared before any hash, so the usual damage is found at once. Only
+    regular files are looked at: a link leads out of the folder, and a pipe has no end.
     """
     for name, entry in manifest.files.items():
         try:
-            found = (folder / name).stat().st_size
+            found = (folder / name).lstat()
         except FileNotFoundError:
             return f"{name} is missing (expected {entry.bytes} bytes)"
         except OSError as error:
             return f"{name} cannot be read: {_brief(error)}"
-        if found != entry.bytes:
-            return f"{name} is damaged: expected {entry.bytes} bytes, found {found}"
+        if not stat.S_ISREG(found.st_mode):
+            return f"{name} is a link, folder, pipe or device, a regular file is expected: refused"
+        if found.st_size != entry.bytes:
+            return f"{name} is damaged: expected {entry.bytes} bytes, found {found.st_size}"
     if not hashes:
         return None
     for name, entry in manifest.files.items():
         try:
-            with open(folder / name, "rb") as stream:
+            with open_regular(folder / name) as stream:
                 digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        except OSError as error:
+        except (OSError, ValueError) as error:
             return f"{name} cannot be read: {_brief(error)}"
         if digest != entry.sha256:
             return (
@@ -109,11 +132,13 @@ def first_problem(folder: Path, manifest: Manifest, *, hashes: bool = True) -> s
     return None
 
 
-def _is_plain(name: str) -> bool:
-    return Path(name).name == name and name not in ("", ".", "..", MANIFEST)
+def brief(value: object) -> str:
+    """A value out of a file, fit for one line of a message."""
+    text = repr(value) if isinstance(value, str | int | float | None) else type(value).__name__
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _brief(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return f"{type(error).__name__}: {error}".splitlines()[0]
+    return f"{error}".splitlines()[0]

@@ -7,17 +7,20 @@ and any number of ranks can read what any other wrote.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from hrm_scale.checkpoint.loaded import LoadedCheckpoint
+from hrm_scale.checkpoint.state_check import printable
 from hrm_scale.errors import CheckpointError
+from hrm_scale.redaction import redact_values
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.optim import Optimizer
 
 _CARRY = re.compile(r"carry-(\d{8,})-(\d{8,})")
+_MOST_LINES = 200
 
 
 _TABLE = "puzzle_table"
@@ -29,39 +32,31 @@ def table_part_name(start: int, stop: int, whole: bool) -> str:
     return _TABLE if whole else f"{_TABLE}-{start:08d}-{stop:08d}"
 
 
-def require_table(checkpoint: LoadedCheckpoint, name: str, shape: tuple[int, int]) -> None:
-    """Raise CheckpointError unless the tensor `name` of the table, be it in one file or in several,
-    has this shape."""
-    held = _table_parts(checkpoint, name)
-    if not held or held[0][2] == _TABLE:
-        require_fit(checkpoint, _TABLE, {name: shape})
-    found = (held[-1][1], checkpoint.parts[held[0][2]].infos[name].shape[1])
-    if found != shape:
-        raise CheckpointError(
-            f"{checkpoint.path}: the puzzle table has shape {found}, the model needs {shape}: the"
-            " checkpoint is of another data set or model"
-        )
-
-
 def read_table(checkpoint: LoadedCheckpoint, name: str, start: int, stop: int) -> Tensor:
     """Rows [start, stop) of the puzzle table, whatever files they are in, reading no others."""
     import torch
 
     pieces = [
         checkpoint.parts[part].rows(name, max(start, low) - low, min(stop, high) - low)
-        for low, high, part in _table_parts(checkpoint, name)
+        for low, high, part in table_parts(checkpoint, name)
         if low <= start < high or start < low < stop
     ]
     if not pieces:
-        width = checkpoint.parts[_table_parts(checkpoint, name)[0][2]].infos[name].shape[1]
+        width = checkpoint.parts[table_parts(checkpoint, name)[0][2]].infos[name].shape[1]
         return torch.empty(0, width)
     return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
 
 
-def _table_parts(checkpoint: LoadedCheckpoint, name: str) -> list[tuple[int, int, str]]:
-    """(first row, row after the last, part) of each file of the table, in row order."""
+def table_parts(checkpoint: LoadedCheckpoint, name: str) -> list[tuple[int, int, str]]:
+    """(first row, row after the last, part) of each file of the table, in row order.
+
+    Raises CheckpointError when the one file there is holds no such tensor.
+    """
     if _TABLE in checkpoint.parts:
-        return [(0, checkpoint.parts[_TABLE].infos[name].shape[0], _TABLE)]
+        info = checkpoint.parts[_TABLE].infos.get(name)
+        if info is None or not info.shape:
+            raise CheckpointError(f"{checkpoint.path}/{_TABLE}.safetensors has no table '{name}'")
+        return [(0, info.shape[0], _TABLE)]
     return sorted(
         (int(match[1]), int(match[2]), part)
         for part in checkpoint.parts
@@ -81,7 +76,7 @@ def read_carry(checkpoint: LoadedCheckpoint, start: int, stop: int) -> dict[str,
     """
     import torch
 
-    held = _carries(checkpoint)
+    held = carries(checkpoint)
     pieces: dict[str, list[Tensor]] = {}
     at = start
     for low, high, name in held:
@@ -101,10 +96,10 @@ def read_carry(checkpoint: LoadedCheckpoint, start: int, stop: int) -> dict[str,
 
 def carried_slots(checkpoint: LoadedCheckpoint) -> int:
     """How many slots the carry has: the global batch size it was written with."""
-    return max((stop for _, stop, _ in _carries(checkpoint)), default=0)
+    return max((stop for _, stop, _ in carries(checkpoint)), default=0)
 
 
-def _carries(checkpoint: LoadedCheckpoint) -> list[tuple[int, int, str]]:
+def carries(checkpoint: LoadedCheckpoint) -> list[tuple[int, int, str]]:
     """(first slot, slot after the last, name) of every part of the carry, in slot order."""
     return sorted(
         (int(match[1]), int(match[2]), name)
@@ -167,35 +162,22 @@ def unpack_optimizer(
         optimizer.state[parameter] = values
 
 
-def require_fit(
-    checkpoint: LoadedCheckpoint, part: str, expected: Mapping[str, tuple[int, ...]]
-) -> None:
-    """Raise CheckpointError unless a part holds exactly the `expected` names with these shapes."""
-    found = {name: info.shape for name, info in checkpoint.part(part).infos.items()}
-    hint = "the checkpoint is of another model: use its arch settings, or another run folder"
-    where = f"{checkpoint.path}/{part}.safetensors"
-    if missing := sorted(expected.keys() - found.keys()):
-        raise CheckpointError(f"{where} lacks '{missing[0]}' and {len(missing) - 1} more: {hint}")
-    if extra := sorted(found.keys() - expected.keys()):
-        raise CheckpointError(
-            f"{where} has '{extra[0]}' and {len(extra) - 1} more unknown to the model: {hint}"
-        )
-    for name, shape in expected.items():
-        if found[name] != tuple(shape):
-            raise CheckpointError(
-                f"{where}: '{name}' has shape {found[name]}, the model needs {tuple(shape)}: {hint}"
-            )
+def changed_settings(saved: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """`KEY: OLD -> NEW` for every setting that differs, nested keys joined by dots.
+
+    Credentials are masked on both sides. After _MOST_LINES lines one tells how many more there are.
+    """
+    lines = list(_differences(redact_values(saved), redact_values(now), ""))
+    more = len(lines) - _MOST_LINES
+    return lines if more <= 0 else [*lines[:_MOST_LINES], f"and {more} more"]
 
 
-def changed_settings(
-    saved: Mapping[str, Any], now: Mapping[str, Any], prefix: str = ""
-) -> list[str]:
-    """`KEY: OLD -> NEW` for every setting that differs, nested keys joined by dots."""
-    lines: list[str] = []
+def _differences(saved: Mapping[str, Any], now: Mapping[str, Any], prefix: str) -> Iterator[str]:
     for key in sorted(saved.keys() | now.keys()):
         old, new = saved.get(key), now.get(key)
         if isinstance(old, Mapping) and isinstance(new, Mapping):
-            lines += changed_settings(old, new, f"{prefix}{key}.")
+            yield from _differences(old, new, f"{prefix}{key}.")
         elif old != new:
-            lines.append(f"{prefix}{key}: {old} -> {new}")
-    return lines
+            # One side comes out of a file, and the line goes to a terminal.
+            name, before, after = (printable(str(text)) for text in (f"{prefix}{key}", old, new))
+            yield f"{name}: {before} -> {after}"

@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 
 from hrm_scale.checkpoint.atomic import fsync_folder, remove_folder
-from hrm_scale.checkpoint.discovery import candidates, checkpoints_folder, refusal
+from hrm_scale.checkpoint.best import best_checkpoint
+from hrm_scale.checkpoint.discovery import candidates, checkpoints_folder, refusal, weights_only
 from hrm_scale.checkpoint.manifest import MANIFEST, read_manifest
 from hrm_scale.errors import CheckpointError
 
@@ -14,11 +15,15 @@ from hrm_scale.errors import CheckpointError
 def prune(run_dir: Path, keep_last: int, protected: Path) -> list[str]:
     """Delete checkpoints older than the newest `keep_last` usable ones; return what went wrong.
 
-    Never deleted: `protected` (the one just written), anything newer than the oldest kept one,
-    and folders without our manifest. A damaged checkpoint does not count as one of those kept.
+    Never deleted: `protected` (the one just written), the best one, anything newer than the oldest
+    kept one, and folders without our manifest. A damaged checkpoint does not count as one of those
+    kept. Weights alone of an earlier end of the run go.
     """
     problems: list[str] = []
     kept = 0
+    best = best_checkpoint(run_dir)
+    for _, folder in weights_only(run_dir):
+        problems += _removed(folder)
     for step, folder in candidates(run_dir):
         if folder == protected:
             kept += 1
@@ -26,13 +31,20 @@ def prune(run_dir: Path, keep_last: int, protected: Path) -> list[str]:
         if kept < keep_last:
             kept += refusal(step, folder, hashes=False) is None
             continue
-        if not _is_ours(folder):
-            continue
-        try:
-            remove_folder(folder, marker=MANIFEST)
-        except OSError as error:
-            problems.append(f"old checkpoint {folder} could not be deleted: {error.strerror}")
+        if folder != best:
+            problems += _removed(folder)
     return problems
+
+
+def _removed(folder: Path) -> list[str]:
+    """Delete a folder if it is ours; what went wrong."""
+    if not _is_ours(folder):
+        return []
+    try:
+        remove_folder(folder, marker=MANIFEST)
+    except OSError as error:
+        return [f"old checkpoint {folder} could not be deleted: {error.strerror}"]
+    return []
 
 
 def clean_leftovers(run_dir: Path) -> None:
@@ -41,7 +53,9 @@ def clean_leftovers(run_dir: Path) -> None:
     Raises OSError when the folder cannot be written, which the save that follows would meet too.
     """
     parent = checkpoints_folder(run_dir)
-    for path in sorted(parent.glob(".step-*")):
+    for link in parent.glob(".best.tmp-*"):
+        link.unlink()
+    for path in sorted([*parent.glob(".step-*"), *parent.glob(".weights-*")]):
         name, _, kind = path.name[1:].partition(".")
         if kind.startswith("old-") and not (parent / name).exists():
             os.rename(path, parent / name)
@@ -70,6 +84,8 @@ def set_aside_after(run_dir: Path, step: int) -> list[Path]:
 
 
 def _is_ours(folder: Path) -> bool:
+    if folder.is_symlink():
+        return False
     try:
         read_manifest(folder)
     except CheckpointError:

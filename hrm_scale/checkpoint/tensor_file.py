@@ -8,6 +8,7 @@ tensor copied to host memory at a time.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hrm_scale.errors import CheckpointError
+from hrm_scale.untrusted import open_regular, parse_json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,7 +38,11 @@ _DTYPES = {  # torch name -> (safetensors name, bytes)
     "bool": ("BOOL", 1),
 }
 _BLOCK = 16 << 20
-_HEADER_LIMIT = 100 << 20  # the public format's own limit
+_WIDTHS = dict(_DTYPES.values())
+_HEADER_LIMIT = 16 << 20  # about 100,000 tensors; the public format allows 100 MB
+_NAME_LIMIT = 1000
+_MAX_DIMENSIONS = 16
+_LARGEST = 1 << 56  # bytes or elements; no file is that large
 
 
 @dataclass(frozen=True)
@@ -68,8 +74,8 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> FileEntry:
     offset = 0
     for name in names:
         tensor = tensors[name]
-        code, width = _DTYPES[str(tensor.dtype).removeprefix("torch.")]
-        end = offset + tensor.numel() * width
+        code = type_code(tensor)
+        end = offset + tensor.numel() * _WIDTHS[code]
         header[name] = {
             "dtype": code,
             "shape": list(tensor.shape),
@@ -100,28 +106,77 @@ def _pieces(header: bytes, tensors: list[Tensor]) -> Iterator[bytes | memoryview
             yield view[start : start + _BLOCK]
 
 
+def type_code(tensor: Tensor) -> str:
+    """A tensor's type as safetensors calls it, such as F32."""
+    return _DTYPES[str(tensor.dtype).removeprefix("torch.")][0]
+
+
 def read_header(path: Path) -> dict[str, TensorInfo]:
     """Names, types and shapes of a file's tensors, without torch and without their values.
+
+    Every number is checked against the file before anything trusts it: the tensors must lie one
+    after the other, fill the file, and have the bytes that type and shape ask for.
 
     Raises CheckpointError when the file is missing or is not a safetensors file.
     """
     try:
-        with open(path, "rb") as stream:
-            (length,) = struct.unpack("<Q", stream.read(8))
-            if length > _HEADER_LIMIT:
-                raise ValueError("header too long")
-            header = json.loads(stream.read(length))
-        return {
-            name: TensorInfo(
-                entry["dtype"],
-                tuple(entry["shape"]),
-                entry["data_offsets"][1] - entry["data_offsets"][0],
-            )
-            for name, entry in header.items()
-            if name != "__metadata__"
-        }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
+        with open_regular(path) as stream:
+            size = os.fstat(stream.fileno()).st_size
+            start = stream.read(8)
+            if len(start) < 8:
+                raise ValueError("too short for a header")
+            (length,) = struct.unpack("<Q", start)
+            if length > min(_HEADER_LIMIT, size - 8):
+                raise ValueError(f"its header claims {length} bytes")
+            header = parse_json(stream.read(length))
+        if not isinstance(header, dict):
+            raise ValueError("its header is not a JSON object")
+        metadata = header.pop("__metadata__", {})
+        if not isinstance(metadata, dict):
+            raise ValueError("its metadata is not a JSON object")
+        placed = {name: _tensor_info(name, entry) for name, entry in header.items()}
+        at = 0
+        for begin, count, name in sorted((b, info.bytes, n) for n, (b, info) in placed.items()):
+            if begin != at:
+                raise ValueError(f"tensor {name!r} starts at byte {begin}, expected {at}")
+            at += count
+        if at != size - 8 - length:
+            raise ValueError(f"it holds {size - 8 - length} bytes of values, its header says {at}")
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise CheckpointError(f"{path} is not a readable safetensors file: {reason}") from error
+    except ValueError as error:
         raise CheckpointError(f"{path} is not a readable safetensors file: {error}") from error
+    return {name: info for name, (_, info) in placed.items()}
+
+
+def _tensor_info(name: str, entry: Any) -> tuple[int, TensorInfo]:
+    """(first byte, description) of one entry of a header. ValueError when it cannot be true."""
+    if not name.isprintable() or len(name) > _NAME_LIMIT:
+        raise ValueError(f"a tensor has the name {name[:40]!r}")
+    if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
+        raise ValueError(f"tensor {name!r} is not described by dtype, shape and data_offsets")
+    dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
+    if not isinstance(dtype, str) or dtype not in _WIDTHS:
+        raise ValueError(f"tensor {name!r} has the unknown type {str(dtype)[:40]!r}")
+    if not _are_sizes(shape) or len(shape) > _MAX_DIMENSIONS:
+        raise ValueError(f"tensor {name!r} has an impossible shape")
+    # Also a tensor without elements must have strides that fit 64 bits.
+    if math.prod(max(side, 1) for side in shape) > _LARGEST:
+        raise ValueError(f"tensor {name!r} has an impossible shape")
+    if not _are_sizes(offsets) or len(offsets) != 2:
+        raise ValueError(f"tensor {name!r} has impossible offsets")
+    begin, end = offsets
+    wanted = math.prod(shape) * _WIDTHS[dtype]
+    if end - begin != wanted:
+        raise ValueError(f"tensor {name!r} has {end - begin} bytes, its shape needs {wanted}")
+    return begin, TensorInfo(dtype, tuple(shape), wanted)
+
+
+def _are_sizes(values: Any) -> bool:
+    return isinstance(values, list) and all(
+        type(value) is int and 0 <= value <= _LARGEST for value in values
+    )
 
 
 class TensorFile(Mapping[str, "Tensor"]):
@@ -153,10 +208,12 @@ class TensorFile(Mapping[str, "Tensor"]):
         if name not in self.infos:
             raise KeyError(f"{self.path.name} holds no tensor '{name}'")
 
-    def _open(self) -> Any:
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[Any]:
         from safetensors import SafetensorError, safe_open
 
         try:
-            return safe_open(self.path, framework="pt", device="cpu")
+            with safe_open(self.path, framework="pt", device="cpu") as file:
+                yield file
         except (SafetensorError, OSError) as error:
             raise CheckpointError(f"{self.path} cannot be read: {error}") from error

@@ -138,6 +138,14 @@ def _plain(
     result: dict[str, Any] = {}
     for name in node:
         key = f"{prefix}{name}"
+        if "oc.env" in str(written := _raw(node, name)):
+            # What is resolved here is written to disk and sent to dashboards.
+            failed.add(key)
+            problems.append(
+                f"{key}={format_value(written)} ({origin(key).where}) reads the environment, where"
+                " secrets are: refused; let the shell fill it in"
+            )
+            continue
         try:
             value = node[name]
             if isinstance(value, DictConfig):

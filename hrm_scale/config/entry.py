@@ -26,6 +26,7 @@ def resolve(arguments: list[str], description: str, base: str) -> Resolved[Any] 
     if len(settings) == len(arguments):
         return resolved
     from hrm_scale.config.show import render_show
+    from hrm_scale.redaction import redact
 
-    print(render_show(resolved))
+    print(redact(render_show(resolved)))
     return None

@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from hrm_scale.config.leaves import changed
+from hrm_scale.redaction import redact
 
 if TYPE_CHECKING:
     from hrm_scale.config.schema import RunConfig
@@ -24,7 +25,8 @@ _NOT_IDENTITY = re.compile(
 
 def derived_names(run: RunConfig) -> dict[str, str]:
     """The values of `project_name`, `run_name` and `checkpoint_path` that were left null."""
-    folder = os.path.basename(os.path.normpath(run.data_path))
+    # Names become folders and W&B projects: what an address holds of a password must not.
+    folder = os.path.basename(os.path.normpath(redact(run.data_path)))
     project = run.project_name or path_safe(f"{folder} {run.arch.name}")
     name = run.run_name or f"seed{run.seed}-{fingerprint(run)}"
     path = run.checkpoint_path or f"checkpoints/{path_safe(project)}/{path_safe(name)}"

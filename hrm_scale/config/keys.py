@@ -72,6 +72,19 @@ TRAIN: dict[str, str] = {
     "checkpoint.every_minutes": "save every so many minutes; null for not by time",
     "checkpoint.keep_last": "checkpoints kept; older ones are removed after a newer one is safe",
     "checkpoint.at_end": "save when the run ends",
+    "checkpoint.asynchronous": "write checkpoints in the background, from a copy in host memory",
+    "checkpoint.keep_best": "keep the best checkpoint, by early_stopping.metric; checkpoints/best",
+    "early_stopping.patience": "end the run after so many evaluations without a new best; null is "
+    "never",
+    "early_stopping.metric": "what an evaluation is judged by: exact_accuracy, accuracy or lm_loss",
+    "early_stopping.min_delta": "a new best is better than the last one by more than this",
+    "guards.non_finite": "at a NaN or infinite loss or gradient: raise (end the run), skip (leave "
+    "the step out), or rollback (to the last checkpoint, and past these samples)",
+    "guards.limit": "most steps left out, and most returns, within 1000 steps; then the run ends",
+    "guards.loss_spike": "warn of a loss so many times the median of the last 50 reports; null is "
+    "never",
+    "guards.stall_minutes": "after so long without progress print what every process is doing; "
+    "null is never",
     "evaluation.every_steps": "evaluate every so many steps; null leaves it to eval_interval",
     "evaluation.limit": "examples of an evaluation during training (a seeded subset); null is all",
     "evaluation.batch_size": "examples per evaluation batch; null is global_batch_size",
@@ -118,6 +131,8 @@ SECTIONS: dict[str, str] = {
     "engine": "machine",
     "checkpoint": "checkpoints",
     "evaluation": "evaluation during training",
+    "early_stopping": "early stopping",
+    "guards": "guards",
     "log": "logging",
 }
 

@@ -12,11 +12,30 @@ from hrm_scale.config.problems import validate
 from hrm_scale.config.schema import RunConfig
 from hrm_scale.config.values import one_line
 from hrm_scale.errors import ConfigError
+from hrm_scale.redaction import redact_values
+from hrm_scale.untrusted import read_bytes
+
+_MAX_BYTES = 1 << 20
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """YAML without aliases: a few lines of them stand for more values than memory has room for."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.MarkedYAMLError(
+                None, None, "aliases are refused", self.peek_event().start_mark
+            )
+        return super().compose_node(parent, index)
 
 
 def to_dict(run: RunConfig) -> dict[str, Any]:
-    """Plain nested values (numbers, text, booleans, null), fit for YAML and JSON."""
-    return run.model_dump(mode="json")
+    """Plain nested values (numbers, text, booleans, null), fit for YAML and JSON.
+
+    Credentials in text, as in the address of a data set, are masked: the result is for keeping and
+    for comparing with what was kept, not for running.
+    """
+    return redact_values(run.model_dump(mode="json"))
 
 
 def to_yaml(run: RunConfig) -> str:
@@ -35,10 +54,10 @@ def from_dict(values: Mapping[str, Any], source: str) -> RunConfig:
 def read_yaml(path: Path) -> RunConfig:
     """Read a ``config.yaml``. Raises ConfigError when it is missing, no YAML, or not valid."""
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.load(read_bytes(path, _MAX_BYTES, links=True), Loader=_PlainLoader)
     except FileNotFoundError:
         raise ConfigError(f"no configuration at {path}: give the folder of a run") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise ConfigError(f"{path} is not valid YAML: {reason}") from error
     if not isinstance(values, dict):

@@ -141,6 +141,8 @@ class CheckpointConfig(Section):
     every_minutes: PositiveReal | None = key("checkpoint.every_minutes", 10.0)
     keep_last: Positive = key("checkpoint.keep_last", 2)
     at_end: bool = key("checkpoint.at_end", True)
+    asynchronous: bool = key("checkpoint.asynchronous", False)
+    keep_best: bool = key("checkpoint.keep_best", True)
 
 
 class EvaluationConfig(Section):
@@ -149,6 +151,23 @@ class EvaluationConfig(Section):
     batch_size: Positive | None = key("evaluation.batch_size", None)
     seed: Seed = key("evaluation.seed", 0)
     full_at_end: bool = key("evaluation.full_at_end", True)
+
+
+class EarlyStoppingConfig(Section):
+    patience: Positive | None = key("early_stopping.patience", None)
+    metric: Literal["exact_accuracy", "accuracy", "lm_loss"] = key(
+        "early_stopping.metric", "exact_accuracy"
+    )
+    min_delta: Real = key("early_stopping.min_delta", 0.0, ge=0)
+
+
+class GuardsConfig(Section):
+    non_finite: Literal["raise", "skip", "rollback"] = key("guards.non_finite", "raise")
+    limit: Positive = key("guards.limit", 10)
+    loss_spike: Annotated[float, Field(gt=1), BeforeValidator(_no_bool)] | None = key(
+        "guards.loss_spike", 5.0
+    )
+    stall_minutes: PositiveReal | None = key("guards.stall_minutes", 5.0)
 
 
 class LogConfig(Section):
@@ -194,6 +213,8 @@ class RunConfig(Section):
     engine: EngineConfig = EngineConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    early_stopping: EarlyStoppingConfig = EarlyStoppingConfig()
+    guards: GuardsConfig = GuardsConfig()
     log: LogConfig = LogConfig()
 
     @model_validator(mode="after")

@@ -13,6 +13,7 @@ from hrm_scale.data.counter import SUBSET, make_key, permutation
 from hrm_scale.data.format import (
     IDENTIFIERS_FILE,
     INDEX_FILE,
+    MAX_JSON_BYTES,
     DatasetMeta,
     SplitInfo,
     read_meta,
@@ -21,6 +22,7 @@ from hrm_scale.data.index import SplitIndex, read_index
 from hrm_scale.data.reader import SplitReader
 from hrm_scale.data.rebuild import scan_split
 from hrm_scale.errors import ConfigError, DataError, nearest
+from hrm_scale.untrusted import parse_json, read_bytes
 
 _LOG = logging.getLogger("hrm_scale.data")
 
@@ -79,14 +81,13 @@ class Dataset:
 
     def identifiers(self) -> list[str]:
         """Names of the puzzle identifiers."""
-        import json
-
         file = self.path / IDENTIFIERS_FILE
         try:
-            names = json.loads(file.read_bytes())
+            names = parse_json(read_bytes(file, MAX_JSON_BYTES, links=True))
         except (OSError, ValueError) as error:
             raise DataError(f"{file}: missing or damaged: build the data set again") from error
-        if not isinstance(names, list) or len(names) != self.meta.num_puzzle_identifiers:
+        texts = isinstance(names, list) and all(isinstance(name, str) for name in names)
+        if not texts or len(names) != self.meta.num_puzzle_identifiers:
             raise DataError(f"{file}: does not hold {self.meta.num_puzzle_identifiers} names")
         return names
 

@@ -14,7 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from hrm_scale.data.meta_check import check_values
 from hrm_scale.errors import DataError
+from hrm_scale.untrusted import parse_json, read_bytes
 
 SCHEMA_VERSION = 1
 DATASET_FILE = "dataset.json"
@@ -26,6 +28,7 @@ SPLIT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,60}")
 MEMBER_NAME = re.compile(
     r"(?P<record>[0-9]{6,12})\.(?P<column>[a-z][a-z0-9_]{0,40})\.npy(?P<zst>\.zst)?"
 )
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{1,20}:(?=/)|pipe:")
 CODECS = ("none", "zst")
 REQUIRED_COLUMNS = ("inputs", "labels", "puzzle_identifiers", "groups")
 # Exact storage types of the columns the trainer reads; further columns may use any of ALLOWED.
@@ -41,6 +44,7 @@ ALLOWED_DTYPES = frozenset(
 )
 MAX_MEMBER_BYTES = 1 << 30
 MAX_HEADER_BYTES = 4096
+MAX_JSON_BYTES = 1 << 30
 IGNORE_LABEL = -100
 """Label that the loss skips, in every batch (whatever `ignore_label_id` is on disk)."""
 
@@ -114,6 +118,12 @@ def read_meta(path: Path) -> DatasetMeta:
     """Read and check a `dataset.json`. DataError when missing, foreign, damaged or newer."""
     file = path / DATASET_FILE
     if not path.exists():
+        if scheme := _ADDRESS.match(str(path)):
+            # Not shown in full: addresses may hold a password.
+            raise DataError(
+                f"{scheme[0]}...: data sets are read from folders only, an address was given:"
+                " copy the data set to this machine and give its folder"
+            )
         raise DataError(
             f"{path}: no such data set: `python -m shards.sudoku --output-dir {path}` builds one"
         )
@@ -141,24 +151,18 @@ def read_meta(path: Path) -> DatasetMeta:
 
 
 def _check_meta(meta: DatasetMeta) -> None:
-    if meta.storage not in ("online", "dense"):
-        raise ValueError(f"storage is {meta.storage!r}, not online or dense")
-    for name in ("vocab_size", "seq_len", "num_puzzle_identifiers"):
-        value = getattr(meta, name)
-        if not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name} is {value!r}, not a positive integer")
-    for split, info in meta.splits.items():
+    check_values(meta)
+    for split in meta.splits:
         if not SPLIT_NAME.fullmatch(split):
-            raise ValueError(f"{split!r} is not a name for a split")
-        if len(info.sha256) != info.shards or int(info.stripe_records.sum()) != info.records:
-            raise ValueError(f"the counts of split {split!r} contradict each other")
+            raise ValueError(f"{split[:40]!r} is not a name for a split")
     if meta.fingerprint != fingerprint(meta):
         raise ValueError("its fingerprint does not match its content")
 
 
 def read_json(file: Path) -> dict[str, Any]:
     try:
-        content = json.loads(file.read_bytes())
+        # Data sets often lie in caches that link to the real files.
+        content = parse_json(read_bytes(file, MAX_JSON_BYTES, links=True))
     except FileNotFoundError as error:
         raise DataError(f"{file}: missing: restore it or build the data set again") from error
     except ValueError as error:

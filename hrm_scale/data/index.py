@@ -139,16 +139,16 @@ class SplitIndex:
             for name, c in content["columns"].items()
         }
         records = content["records"]
-        examples = np.array(records["examples"], np.int64)
+        examples = _numbers(records["examples"])
         members = records["members"]
         index = cls(
             columns=columns,
-            shards=[ShardEntry(s["name"], int(s["bytes"]), s["sha256"]) for s in content["shards"]],
-            shard=np.array(records["shard"], np.int64),
+            shards=[ShardEntry(s["name"], s["bytes"], s["sha256"]) for s in content["shards"]],
+            shard=_numbers(records["shard"]),
             examples=examples,
             first=np.concatenate([[0], np.cumsum(examples)]).astype(np.int64),
-            offset={name: np.array(members[name]["offset"], np.int64) for name in columns},
-            size={name: np.array(members[name]["size"], np.int64) for name in columns},
+            offset={name: _numbers(members[name]["offset"]) for name in columns},
+            size={name: _numbers(members[name]["size"]) for name in columns},
             xxh3={
                 name: np.array([int(v, 16) for v in members[name]["xxh3"]], np.uint64)
                 for name in columns
@@ -166,9 +166,15 @@ class SplitIndex:
         for shard in self.shards:
             if not SHARD_NAME.fullmatch(shard.name):
                 raise ValueError(f"{shard.name!r} is not the name of a shard")
+            if type(shard.bytes) is not int or not 0 <= shard.bytes < 1 << 62:
+                raise ValueError(f"{shard.name} has an impossible size")
         count = self.records
         if count == 0 or self.examples.min() < 1 or not self.shards:
             raise ValueError("it lists no records, or records without examples")
+        # Before anything is multiplied: 64 bits would wrap around.
+        most = int(self.examples.max())
+        if any(most * max(c.row_bytes, 1) > MAX_MEMBER_BYTES for c in self.columns.values()):
+            raise ValueError(f"a record has {most} examples, more than a member can hold")
         if len(self.shard) != count or self.shard.min() < 0 or self.shard.max() >= len(self.shards):
             raise ValueError("its shard numbers do not fit its shards")
         ends = np.array([shard.bytes for shard in self.shards], np.int64)[self.shard]
@@ -176,12 +182,20 @@ class SplitIndex:
             offset, size = self.offset[name], self.size[name]
             if not len(offset) == len(size) == len(self.xxh3[name]) == count:
                 raise ValueError(f"column {name} does not have one entry per record")
-            inside = (offset >= 512) & (size > 0) & (size <= MAX_MEMBER_BYTES)
+            inside = (offset >= 512) & (offset <= ends) & (size > 0) & (size <= MAX_MEMBER_BYTES)
             if not np.all(inside & (offset + size <= ends)):
                 raise ValueError(f"column {name} points outside its shards")
             header = size - self.examples * column.row_bytes
             if column.codec == "none" and not np.all((header > 0) & (header <= MAX_HEADER_BYTES)):
                 raise ValueError(f"column {name} has sizes that do not fit its shape")
+
+
+def _numbers(values: Any) -> np.ndarray:
+    """A list of whole numbers as int64 [n]. ValueError for anything that has to be guessed at."""
+    array = np.array(values)
+    if not isinstance(values, list) or array.ndim != 1 or (array.size and array.dtype.kind != "i"):
+        raise ValueError("a list of whole numbers is something else")
+    return array.astype(np.int64)
 
 
 def check_column(name: str, column: ColumnSpec) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import os
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,11 +12,12 @@ import numpy as np
 import xxhash
 
 from hrm_scale.data.cache import SharedCache
-from hrm_scale.data.format import MAX_HEADER_BYTES, DatasetMeta, npy_header
+from hrm_scale.data.format import COLUMN_DTYPES, MAX_HEADER_BYTES, DatasetMeta, npy_header
 from hrm_scale.data.index import SplitIndex
 from hrm_scale.data.members import MemberError, decompress, parse_npy
 from hrm_scale.data.values import out_of_range
 from hrm_scale.errors import DataError
+from hrm_scale.untrusted import open_regular
 
 MAX_OPEN_SHARDS = 256
 
@@ -28,6 +30,13 @@ class SplitReader:
 
     def __init__(self, folder: Path, index: SplitIndex, meta: DatasetMeta, *, verify: bool) -> None:
         self._folder = folder
+        for name, column in index.columns.items():
+            wanted = (meta.seq_len,) if name in ("inputs", "labels") else ()
+            if name in COLUMN_DTYPES and column.row_shape != wanted:
+                raise DataError(
+                    f"{folder}: rows of column {name} have shape {column.row_shape}, dataset.json"
+                    f" asks for {wanted}: build the data set again"
+                )
         self._index = index
         self._meta = meta
         self._verify = verify
@@ -140,12 +149,14 @@ class SplitReader:
     def _map(self, shard: int) -> np.ndarray:
         path = self._folder / self._index.shards[shard].name
         try:
-            with path.open("rb") as stream:
+            with open_regular(path, links=True) as stream:
+                if os.fstat(stream.fileno()).st_size == 0:
+                    raise ValueError("the shard is empty")
                 mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
         except FileNotFoundError as error:
             raise DataError(f"{path}: shard is missing: {self._advice}") from error
         except ValueError as error:
-            raise DataError(f"{path}: the shard is empty: {self._advice}") from error
+            raise DataError(f"{path}: {error}: {self._advice}") from error
         return np.frombuffer(mapped, np.uint8)
 
     def _member_ends(self, shard: int) -> np.ndarray:

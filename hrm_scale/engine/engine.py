@@ -20,7 +20,7 @@ from torch.optim import Optimizer
 
 from hrm_scale.engine.fate import gather_objects, shared_fate
 
-Check = Callable[[float], None]
+Check = Callable[[float], bool]
 
 _RANKS_PER_CALL = 8  # 64 ranks agree at every 8th call
 
@@ -69,11 +69,12 @@ class Engine(ABC):
         return leaf.grad
 
     @abstractmethod
-    def step(self, lr: float, check: Check | None = None) -> None:
+    def step(self, lr: float, check: Check | None = None) -> bool:
         """Update the parameters at learning rate `lr` and clear their gradients.
 
         `check` is given the L2 norm of all gradients before anything is updated, the same on every
-        rank; what it raises leaves the parameters as they were.
+        rank. When it returns False, or raises, parameters and moments stay as they were. Returns
+        whether they were updated.
         """
 
     def gathered(self) -> AbstractContextManager[None]:
@@ -95,9 +96,13 @@ class Engine(ABC):
         """Optimizer state as `KEY/PARAMETER` on rank 0, nothing on others; every rank calls it."""
 
     @abstractmethod
+    def load_parameters(self, parameters: Mapping[str, Tensor]) -> None:
+        """Put back what `full_parameters` gave, in the midst of training. (A new process loads them
+        into the model before it is prepared.)"""
+
+    @abstractmethod
     def load_moments(self, moments: Mapping[str, Tensor]) -> None:
-        """Put back what `full_moments` gave, whatever engine gave it. (Parameters are put back into
-        the model before it is prepared.)"""
+        """Put back what `full_moments` gave, whatever engine gave it."""
 
     # --- collectives ------------------------------------------------------------------------------
 
@@ -127,6 +132,10 @@ class Engine(ABC):
     def gather_objects(self, value: Any) -> list[Any]:
         """Small picklable values of all ranks by rank: a barrier and a broadcast too."""
         return gather_objects(value, self.ranks, self._messages)
+
+    def gather_objects_aside(self, value: Any) -> list[Any]:
+        """`gather_objects` over connections of its own, for one other thread."""
+        return gather_objects(value, self.ranks, self._aside)
 
     def shared_fate(self) -> AbstractContextManager[None]:
         """Context in which a user error on one rank becomes every rank's, told by one of them."""
@@ -166,9 +175,13 @@ class Engine(ABC):
 
     # Pickled messages and agreements go by gloo: on a GPU they must not wait for its queue.
     _messages: dist.ProcessGroup | None = None
+    _aside: dist.ProcessGroup | None = None
     _asked: tuple[Any, Tensor] | None = None
     _calls = 0
 
     def _open_messages(self, timeout: timedelta) -> None:
-        if self.ranks > 1 and dist.get_backend() != "gloo":
+        if self.ranks == 1:
+            return
+        if dist.get_backend() != "gloo":
             self._messages = dist.new_group(backend="gloo", timeout=timeout)
+        self._aside = dist.new_group(backend="gloo", timeout=timeout)

@@ -70,14 +70,17 @@ class PlainEngine(Engine):
     def backward(self, loss: Tensor) -> None:
         loss.backward()
 
-    def step(self, lr: float, check: Check | None = None) -> None:
+    def step(self, lr: float, check: Check | None = None) -> bool:
+        update = True
         if check is not None:
             grads = [p.grad for p in self.model.parameters() if p.grad is not None]
-            check(float(torch.nn.utils.get_total_norm(grads)))
+            update = check(float(torch.nn.utils.get_total_norm(grads)))
         for group in self.optimizer.param_groups:
             group["lr"] = lr
-        self.optimizer.step()
+        if update:
+            self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
+        return update
 
     def gradients(self) -> dict[str, Tensor]:
         named = self.model.named_parameters()
@@ -92,6 +95,11 @@ class PlainEngine(Engine):
         if self.rank:
             return {}
         return pack_optimizer(self.model.named_parameters(), self.optimizer)
+
+    def load_parameters(self, parameters: Mapping[str, Tensor]) -> None:
+        with torch.no_grad():
+            for name, parameter in self.model.named_parameters():
+                parameter.copy_(parameters[name])
 
     def load_moments(self, moments: Mapping[str, Tensor]) -> None:
         unpack_optimizer(moments, self.model.named_parameters(), self.optimizer)

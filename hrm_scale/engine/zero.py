@@ -61,6 +61,7 @@ class ZeroEngine(Engine):
         self._engine: Any = None
         self._last = True
         self._check: Check | None = None
+        self._update = True
         self._open_messages(timeout)
 
     def prepare(self, model: nn.Module, optimizer: Optimizer) -> None:
@@ -73,7 +74,7 @@ class ZeroEngine(Engine):
         if (inner := self._engine.basic_optimizer) is not optimizer:
             raise RuntimeError(f"DeepSpeed replaced AdamATan2 by {type(inner).__name__}")
         zero_state.set_masters(self._parameters, exact)
-        optimizer.register_step_pre_hook(self._before_update)
+        self._guard(optimizer)
 
     def forward(self, *args: Any) -> Any:
         return self._engine(*args)
@@ -93,15 +94,18 @@ class ZeroEngine(Engine):
         assert leaf.grad is not None
         return leaf.grad / self.ranks
 
-    def step(self, lr: float, check: Check | None = None) -> None:
+    def step(self, lr: float, check: Check | None = None) -> bool:
         for group in self.optimizer.param_groups:
             group["lr"] = lr
-        self._check = check
+        self._check, self._update = check, True
         self._engine.step()
-        # DeepSpeed leaves out the update when the gradient is not finite: the hook was not called.
-        if not self._engine.was_step_applied() and check is not None:
-            check(float("nan"))
+        # DeepSpeed leaves out the update when the gradient is not finite: nobody has asked then.
+        if not self._engine.was_step_applied():
+            self._update = False
+            if check is not None:
+                check(float("nan"))
         self._check = None
+        return self._update
 
     def gathered(self) -> AbstractContextManager[None]:
         return self._gathered()
@@ -117,14 +121,24 @@ class ZeroEngine(Engine):
             self._parameters, self._engine.optimizer, self.optimizer, keep=self.rank == 0
         )
 
+    def load_parameters(self, parameters: Mapping[str, Tensor]) -> None:
+        zero_state.load_parameters(self._parameters, self.stage, parameters)
+
     def load_moments(self, moments: Mapping[str, Tensor]) -> None:
         zero_state.load_moments(self._parameters, self._engine.optimizer, self.optimizer, moments)
 
-    def _before_update(self, *_: object) -> None:
-        """Called by AdamATan2 before it updates anything; only the first of several groups asks."""
-        check, self._check = self._check, None
-        if check is not None:
-            check(float(self._global_norm()))
+    def _guard(self, optimizer: Any) -> None:
+        """Ask the step's check when DeepSpeed is about to update; the first of several groups asks
+        for all of them."""
+        update = optimizer.step
+
+        def guarded(*args: Any, **options: Any) -> Any:
+            check, self._check = self._check, None
+            if check is not None:
+                self._update = check(float(self._global_norm()))
+            return update(*args, **options) if self._update else None
+
+        optimizer.step = guarded
 
     def _global_norm(self) -> Tensor | float:
         if self.stage == 0:

@@ -65,6 +65,21 @@ def set_masters(parameters: Parameters, values: Mapping[str, Tensor]) -> None:
         _set(parameters[name], value, None)
 
 
+def load_parameters(parameters: Parameters, stage: int, values: Mapping[str, Tensor]) -> None:
+    """Set masters and what the model computes with, in the midst of training."""
+    with torch.no_grad():
+        parameter: Any
+        for name, parameter in parameters.items():
+            if stage == 0:
+                parameter.copy_(values[name])
+                continue
+            _set(parameter, values[name], None)
+            if stage == 3:
+                parameter.ds_tensor.copy_(_slice(parameter, values[name]))
+            else:
+                parameter.copy_(values[name])
+
+
 def load_moments(
     parameters: Parameters, zero: Any, optimizer: Optimizer, moments: Mapping[str, Tensor]
 ) -> None:
@@ -130,14 +145,18 @@ def _set(parameter: Any, value: Tensor, key: str | None) -> None:
         else:
             safe_set_full_optimizer_state(parameter, value, key)
         return
-    # Stage 3: equal slices of the flat tensor, the last one padded.
+    if key is None:
+        safe_set_local_fp32_param(parameter, _slice(parameter, value))
+    else:
+        safe_set_local_optimizer_state(parameter, _slice(parameter, value), key)
+
+
+def _slice(parameter: Any, value: Tensor) -> Tensor:
+    """Stage 3: this rank's of equal slices of the flat tensor, the last one padded."""
     size = parameter.ds_tensor.ds_numel
     rank = torch.distributed.get_rank()
     flat = value.flatten()
     mine = flat.new_zeros(size)
     part = flat[rank * size : (rank + 1) * size]
     mine[: part.numel()] = part
-    if key is None:
-        safe_set_local_fp32_param(parameter, mine)
-    else:
-        safe_set_local_optimizer_state(parameter, mine, key)
+    return mine

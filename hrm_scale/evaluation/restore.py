@@ -20,7 +20,7 @@ from hrm_scale.config.schema import RunConfig
 from hrm_scale.data.format import DatasetMeta
 from hrm_scale.errors import CheckpointError, ConfigError
 from hrm_scale.modelling import DTYPES, TABLE, model_config
-from hrm_scale.models import ActModel, build_model
+from hrm_scale.models import ActModel, ModelConfig, build_model
 from hrm_scale.models.attention import resolve_backend
 from hrm_scale.optim.puzzle_table import DeviceTable, PuzzleTable
 
@@ -71,16 +71,33 @@ def restore(
         backend, _ = resolve_backend(attention, device, config.forward_dtype, config.total_len)
     except ValueError as error:
         raise ConfigError(f"engine.attention: {error}; type engine.attention=auto") from None
+    _require_fit(checkpoint, run, replace(config, attention=backend))
     model = build_model(run.arch.name, replace(config, attention=backend)).to(device)
-    expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    require_fit(checkpoint, "model", expected)
     model.load_state_dict(dict(checkpoint.part("model").items()))
     table = None
     if config.puzzle_emb_ndim:
-        table = DeviceTable(meta.num_puzzle_identifiers, config.puzzle_emb_ndim, device)
-        require_table(checkpoint, TABLE, (table.num_identifiers, table.width))
+        size = (meta.num_puzzle_identifiers, config.puzzle_emb_ndim)
+        require_table(checkpoint, TABLE, size)
+        table = DeviceTable(*size, device)
         table.load_rows(read_table(checkpoint, TABLE, *table.owned))
     return Restored(model.eval(), table, run, meta, checkpoint, device)
+
+
+def _require_fit(checkpoint: LoadedCheckpoint, run: RunConfig, config: ModelConfig) -> None:
+    """Compare config.json with the tensors before memory is taken for what it asks for."""
+    held = len(checkpoint.part("model"))
+    try:
+        if run.arch.H_layers + run.arch.L_layers > held:
+            raise RuntimeError(f"it has {held} tensors")
+        with torch.device("meta"):
+            blank = build_model(run.arch.name, config)
+    except (RuntimeError, TypeError, ValueError, OverflowError) as error:
+        reason = (str(error).splitlines() or ["impossible sizes"])[0]
+        raise CheckpointError(
+            f"{checkpoint.path}/config.json does not describe the model beside it: {reason}"
+        ) from None
+    shapes = {name: tuple(value.shape) for name, value in blank.state_dict().items()}
+    require_fit(checkpoint, "model", shapes)
 
 
 def _meta(checkpoint: LoadedCheckpoint) -> DatasetMeta:

@@ -122,7 +122,7 @@ class BarSink(Sink):
         text = f"warning: {text}" if warning else text
         self._console.print(text, style=style, soft_wrap=True)
 
-    def close(self, exit_code: int) -> None:
+    def close(self, exit_code: int, text: str) -> None:
         if self._drawn:
             self._progress.stop()
 
@@ -152,5 +152,5 @@ class TextLogSink(Sink):
     def message(self, text: str, *, warning: bool) -> None:
         self._lines.message(text, warning=warning)
 
-    def close(self, exit_code: int) -> None:
+    def close(self, exit_code: int, text: str) -> None:
         self._stream.close()

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from hrm_scale.checkpoint.atomic import replace_file
+from hrm_scale.reporting.line_file import LineFile
 from hrm_scale.reporting.sinks import Sink, Values
 
 
@@ -50,8 +49,6 @@ class JsonlSink(Sink):
     """Appends to `metrics.jsonl`, in the file system's hands as soon as a step is reported.
 
     resume_step: the step the run goes on from; None for a run that starts from nothing.
-
-    On a full disk the lines wait in memory and are written when there is room again.
     """
 
     name = "metrics.jsonl"
@@ -60,39 +57,20 @@ class JsonlSink(Sink):
     def __init__(self, path: Path, resume_step: int | None) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         cut_after(path, resume_step)
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        self._pending: list[bytes] = []
+        self._file = LineFile(path)
 
     def metrics(self, step: int, values: Values) -> None:
-        line = {"step": step, **{key: _number(value) for key, value in values.items()}}
-        self._pending.append((json.dumps(line) + "\n").encode())
-        self._write()
+        self._file.append({"step": step, **{key: _number(v) for key, v in values.items()}})
 
     def sync(self) -> None:
-        self._write()
-        os.fsync(self._descriptor)
+        self._file.sync()
 
-    def close(self, exit_code: int) -> None:
-        try:
-            self._write()
-        finally:
-            os.close(self._descriptor)
+    def rewind(self, step: int) -> list[str]:
+        self._file.cut(lambda line: _keep(line, step))
+        return []
 
-    def _write(self) -> None:
-        data = b"".join(self._pending)
-        if not data:
-            return
-        before = os.fstat(self._descriptor).st_size
-        try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(self._descriptor, view) :]
-        except OSError:
-            # Half a line must not stay: the lines are written whole next time.
-            with suppress(OSError):
-                os.ftruncate(self._descriptor, before)
-            raise
-        self._pending.clear()
+    def close(self, exit_code: int, text: str) -> None:
+        self._file.close()
 
 
 def _number(value: Any) -> float | int | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hrm_scale.reporting import console
+from hrm_scale.reporting.events import EventsSink
 from hrm_scale.reporting.jsonl import JsonlSink
 from hrm_scale.reporting.sinks import Reporter, Sink
 from hrm_scale.reporting.wandb_sink import Mode as WandbMode
@@ -24,7 +25,7 @@ def open_reporter(
     config: Mapping[str, Any] | None = None,
     is_first: bool = True,
 ) -> Reporter:
-    """Console, `log.txt`, `metrics.jsonl` and W&B of one run folder; call `start` on the result.
+    """Console, `log.txt`, `metrics.jsonl`, `events.jsonl` and W&B of one run folder, to be started.
 
     resume_step: step of the restored checkpoint, None for a run from the beginning: lines of
     `metrics.jsonl` beyond it are cut. is_first: False on ranks other than 0, which stay silent.
@@ -35,6 +36,7 @@ def open_reporter(
         console.console_sink(console_mode),
         console.TextLogSink(run_dir / "log.txt"),
         JsonlSink(run_dir / "metrics.jsonl", resume_step),
+        EventsSink(run_dir / "events.jsonl"),
     ]
     if wandb_mode != "off":
         sinks.append(

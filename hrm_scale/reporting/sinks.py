@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+
+from hrm_scale.redaction import redact
 
 Values = Mapping[str, float]
 
@@ -33,8 +35,13 @@ class Sink:
     def sync(self) -> None:
         """Make everything so far survive a power failure."""
 
-    def close(self, exit_code: int) -> None:
-        """The run ends with this exit status."""
+    def rewind(self, step: int) -> list[str]:
+        """The run went back to `step` and goes on from there, in the same process. What was said
+        about later steps no longer holds. Returns lines worth telling the user."""
+        return []
+
+    def close(self, exit_code: int, text: str) -> None:
+        """The run ends with this exit status. text: why, in one line; may be empty."""
 
 
 class Reporter:
@@ -50,14 +57,7 @@ class Reporter:
 
     def start(self, step: int = 0, total_steps: int | None = None) -> None:
         """Open the sinks. step: steps already done; total_steps: of the whole run, if known."""
-        for sink in list(self._sinks):
-            try:
-                notes = sink.start(step, total_steps)
-            except Exception as error:
-                self._failed(sink, error)
-                continue
-            for note in notes:
-                self.say(note)
+        self._say_notes(lambda sink: sink.start(step, total_steps))
 
     def metrics(self, step: int, values: Values) -> None:
         """Numbers of a step that is reported."""
@@ -91,16 +91,32 @@ class Reporter:
             except Exception as error:
                 self._failed(sink, error)
 
-    def close(self, exit_code: int = 0) -> None:
-        """Close all sinks. Safe to call twice."""
+    def rewind(self, step: int) -> None:
+        """Call after the state of `step` was restored in this process, before training goes on."""
+        self._say_notes(lambda sink: sink.rewind(step))
+
+    def close(self, exit_code: int = 0, text: str = "") -> None:
+        """Close all sinks. Safe to call twice. text: how the run ended; its first line is kept."""
+        line = redact((text.splitlines() or [""])[0])
         for sink in list(self._sinks):
             try:
-                sink.close(exit_code)
+                sink.close(exit_code, line)
             except Exception as error:
                 self._failed(sink, error)
         self._sinks.clear()
 
+    def _say_notes(self, tell: Callable[[Sink], list[str]]) -> None:
+        for sink in list(self._sinks):
+            try:
+                notes = tell(sink)
+            except Exception as error:
+                self._failed(sink, error)
+                continue
+            for note in notes:
+                self.say(note)
+
     def _message(self, text: str, *, warning: bool) -> None:
+        text = redact(text)
         for sink in list(self._sinks):
             try:
                 sink.message(text, warning=warning)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hrm_scale.checkpoint.atomic import replace_file
+from hrm_scale.redaction import redact, redact_values
 from hrm_scale.reporting.sinks import Sink, Values
 
 Mode = Literal["auto", "online", "offline", "off"]
@@ -74,10 +75,12 @@ class WandbSink(Sink):
         self._run_dir = run_dir
         self._environ = os.environ if environ is None else environ
         self._mode = mode
-        self._project = project
-        self._run_name = run_name
-        self._config = dict(config)
+        self._project = redact(project)
+        self._run_name = redact(run_name)
+        self._config = redact_values(config)
         self._run: Any = None
+        self._told = -1  # the last step sent
+        self._told_before_rewind = -1
 
     def start(self, step: int, total_steps: int | None) -> list[str]:
         try:
@@ -101,10 +104,23 @@ class WandbSink(Sink):
 
     def metrics(self, step: int, values: Values) -> None:
         # Steps that W&B has seen before the restart are ignored there; their values are equal.
-        if self._run is not None:
+        if self._run is not None and step > self._told_before_rewind:
             self._run.log(dict(values), step=step)
+            self._told = step
 
-    def close(self, exit_code: int) -> None:
+    def rewind(self, step: int) -> list[str]:
+        # A W&B run cannot forget steps, and a new one would tear the curves apart. Sending them
+        # again would only be refused, one warning each.
+        self._told_before_rewind = max(self._told, self._told_before_rewind)
+        if self._run is None or self._told_before_rewind <= step:
+            return []
+        return [
+            f"wandb: cannot go back; it keeps the numbers of steps {step + 1} to"
+            f" {self._told_before_rewind} from before and goes on after them (metrics.jsonl has"
+            " the new ones)"
+        ]
+
+    def close(self, exit_code: int, text: str) -> None:
         if self._run is not None:
             self._run.finish(exit_code=exit_code)
 
@@ -119,7 +135,13 @@ class WandbSink(Sink):
         settings = wandb.Settings(
             silent=True,  # no console noise: the one line that matters is ours
             console="off",  # log.txt has the text; capturing it here would slow every print
+            # Left out is what W&B would collect by itself and may hold secrets: the command line,
+            # the address and changes of the git clone, sources, names of user and machine.
             save_code=False,
+            disable_code=True,
+            disable_git=True,
+            disable_job_creation=True,
+            x_disable_meta=True,
             init_timeout=_INIT_SECONDS,
             finish_timeout=_FINISH_SECONDS,
         )
@@ -137,4 +159,4 @@ class WandbSink(Sink):
 
 def _first_line(error: Exception) -> str:
     lines = str(error).splitlines()
-    return lines[0] if lines else type(error).__name__
+    return redact(lines[0]) if lines else type(error).__name__

@@ -12,33 +12,35 @@ from typing import Any
 
 import torch
 
-from hrm_scale.checkpoint import (
-    CheckpointManager,
-    LoadedCheckpoint,
-    Ranks,
-    changed_settings,
-    read_checkpoint,
-    set_aside_after,
-)
+from hrm_scale.checkpoint import CheckpointManager, Ranks, mark_best
 from hrm_scale.config.saved import to_dict, to_yaml
 from hrm_scale.config.schema import RunConfig
 from hrm_scale.data import Dataset, Loader, open_dataset
 from hrm_scale.engine import Engine, open_engine
-from hrm_scale.errors import CheckpointError, ConfigError, HrmError
-from hrm_scale.modelling import model_config
+from hrm_scale.errors import ConfigError, HrmError
+from hrm_scale.modelling import dataset_facts, model_config
 from hrm_scale.models import ModelConfig, build_model
 from hrm_scale.models.attention import resolve_backend as resolve_attention
 from hrm_scale.optim.adam_atan2 import make_optimizer
 from hrm_scale.optim.open_table import open_table
+from hrm_scale.optim.puzzle_table import PuzzleTable
+from hrm_scale.redaction import redact
 from hrm_scale.reporting import open_reporter, render_banner
 from hrm_scale.training.clock import Clock
 from hrm_scale.training.compilation import resolve_compile
 from hrm_scale.training.decisions import machine_rows, start_rows
+from hrm_scale.training.disk import disk_warning
+from hrm_scale.training.early_stopping import EarlyStopping
+from hrm_scale.training.evaluating import Evaluating
+from hrm_scale.training.guards import Guard
 from hrm_scale.training.horizon import plan_horizon
 from hrm_scale.training.lock import lock_run
+from hrm_scale.training.resuming import changed_since, find_checkpoint
+from hrm_scale.training.saving import Saving
 from hrm_scale.training.snapshot import TrainState, load_model, put_back
 from hrm_scale.training.stop import StopRequest
 from hrm_scale.training.trainer import Trainer
+from hrm_scale.training.watch import Watch
 
 
 def build_trainer(run: RunConfig, presets: dict[str, str]) -> Trainer:
@@ -91,9 +93,13 @@ def _build(run: RunConfig, presets: dict[str, str], engine: Engine) -> Trainer:
     assert run.checkpoint_path is not None
     run_dir = Path(run.checkpoint_path)
     lock = lock_run(run_dir) if first else None
-    ranks = Ranks(engine.rank, engine.ranks, engine.gather_objects)
-    checkpoints = CheckpointManager(run_dir, run.checkpoint.keep_last, ranks)
-    found, notes = _find_checkpoint(run, run_dir, checkpoints)
+    checkpoints = CheckpointManager(
+        run_dir,
+        run.checkpoint.keep_last,
+        Ranks(engine.rank, engine.ranks, engine.gather_objects),
+        saving=Ranks(engine.rank, engine.ranks, engine.gather_objects_aside),
+    )
+    found, notes = find_checkpoint(run, run_dir, checkpoints)
 
     torch.manual_seed(run.seed)
     model = build_model(run.arch.name, config).to(engine.device)
@@ -118,23 +124,8 @@ def _build(run: RunConfig, presets: dict[str, str], engine: Engine) -> Trainer:
     engine.gather_objects(None)
     engine.prepare(model, optimizer)
 
-    clock = Clock()
-    state = TrainState()
-    if found is not None:
-        notes += _check_settings(found, run)
-        state = put_back(
-            found,
-            engine,
-            table,
-            position=loader.resume(found.state["data"]),
-            accumulation=run.engine.accumulation,
-            global_batch=run.global_batch_size,
-        )
-        clock.load_state_dict(found.state["clock"])
-        checkpoints.last_path = found.path
     if first:
         (run_dir / "config.yaml").write_text(to_yaml(run), encoding="utf-8")
-
     reporter = open_reporter(
         run_dir,
         resume_step=None if found is None else found.step,
@@ -145,9 +136,42 @@ def _build(run: RunConfig, presets: dict[str, str], engine: Engine) -> Trainer:
         config=to_dict(run),
         is_first=first,
     )
-    reporter.start(state.step, horizon.total_steps if horizon.limit != "max_time" else None)
+    clock, state = Clock(), TrainState()
+    early = EarlyStopping(run.early_stopping)
+    guard = Guard(run.guards, engine, run_dir, lambda: saving.last_good(), reporter.warn)
+    if found is not None:
+        notes += changed_since(found, run)
+        put_back(
+            found,
+            engine,
+            table,
+            state,
+            accumulation=run.engine.accumulation,
+            global_batch=run.global_batch_size,
+        )
+        state.position = loader.resume(found.state["data"])
+        clock.load_state_dict(found.state["clock"])
+        guard.load_state_dict(found.state.get("guards", {}))
+        early.load_state_dict(found.state.get("early_stopping", {}))
+        checkpoints.last_path = found.path
+        if first:
+            # A kill may have come between a save and its mark.
+            notes += mark_best(run_dir, early.best_step)
+    steps = horizon.total_steps if horizon.limit != "max_time" else None
+    reporter.start(state.step, steps)
+    if first and (warning := disk_warning(run_dir, _estimated_bytes(parameters, table))):
+        notes.append(warning)
     for note in notes:
         reporter.warn(note)
+    stall = run.guards.stall_minutes
+    watch = Watch(
+        run_dir,
+        engine.rank,
+        state.step,
+        steps,
+        None if stall is None else 60 * stall,
+        lambda: clock.eta_seconds(horizon.total_steps - state.step) if steps else None,
+    )
     rows = [
         *start_rows(run, presets, dataset, horizon, found),
         *machine_rows(run, engine, config, parameters, compiled, attention),
@@ -157,6 +181,25 @@ def _build(run: RunConfig, presets: dict[str, str], engine: Engine) -> Trainer:
     stop = StopRequest(
         run_dir if first else None, max_seconds=run.max_time, elapsed=_elapsed(run, clock)
     )
+    evaluating = Evaluating(
+        run, horizon, engine, model, table, dataset, reporter, clock, watch, early, state
+    )
+    saving = Saving(
+        run,
+        run_dir,
+        engine,
+        table,
+        loader,
+        dataset_facts(dataset.meta),
+        checkpoints,
+        reporter,
+        clock,
+        watch,
+        guard,
+        early,
+        state,
+        continue_command(),
+    )
     return Trainer(
         run,
         run_dir,
@@ -164,14 +207,15 @@ def _build(run: RunConfig, presets: dict[str, str], engine: Engine) -> Trainer:
         engine,
         model,
         table,
-        dataset,
         loader,
-        checkpoints,
         reporter,
         clock,
+        watch,
         stop,
+        guard,
+        evaluating,
+        saving,
         state,
-        continue_command(),
         lock,
     )
 
@@ -179,8 +223,8 @@ def _build(run: RunConfig, presets: dict[str, str], engine: Engine) -> Trainer:
 def continue_command() -> str:
     """What to type to go on with this run: the command that started it, or its launcher."""
     if launcher := os.environ.get("HRM_SCALE_COMMAND"):
-        return launcher
-    return shlex.join(["python", "-m", "hrm_scale.train", *sys.argv[1:]])
+        return redact(launcher)
+    return redact(shlex.join(["python", "-m", "hrm_scale.train", *sys.argv[1:]]))
 
 
 def _loader(run: RunConfig, dataset: Dataset, engine: Engine) -> Loader:
@@ -209,6 +253,11 @@ def _check_evaluation(run: RunConfig, engine: Engine) -> None:
         )
 
 
+def _estimated_bytes(parameters: int, table: PuzzleTable | None) -> int:
+    """Size of a checkpoint before the first: fp32 parameters, two moments, and the table."""
+    return 12 * parameters + (4 * table.num_identifiers * table.width if table else 0)
+
+
 def _elapsed(run: RunConfig, clock: Clock) -> Any:
     return None if run.max_time is None else lambda: clock.total_seconds
 
@@ -218,48 +267,3 @@ def _attention(config: ModelConfig, device: torch.device) -> tuple[str, str]:
         return resolve_attention(config.attention, device, config.forward_dtype, config.total_len)
     except ValueError as error:
         raise ConfigError(f"engine.attention: {error}; type engine.attention=auto") from None
-
-
-def _find_checkpoint(
-    run: RunConfig, run_dir: Path, checkpoints: CheckpointManager
-) -> tuple[LoadedCheckpoint | None, list[str]]:
-    """The checkpoint to go on from under ``resume``, verified, and what the user should know."""
-    if run.resume not in ("auto", "never", "must"):
-        found = read_checkpoint(Path(run.resume))
-        inside = found.path.parent.parent.resolve() == run_dir.resolve()
-        if inside and checkpoints.ranks.is_first:
-            set_aside_after(run_dir, found.step)
-        return found, []
-    path, refusals = checkpoints.latest_valid()
-    notes = [f"checkpoint passed over: {refusal}" for refusal in refusals]
-    if run.resume == "never":
-        if path is not None:
-            raise CheckpointError(
-                f"{run_dir} already holds {path.name} and resume=never: choose another run_name,"
-                " delete the folder, or type resume=auto to go on with it"
-            )
-        return None, notes
-    if path is None:
-        if run.resume == "must":
-            why = "; ".join(refusals) or "there is none"
-            raise CheckpointError(
-                f"resume=must, but {run_dir} has no valid checkpoint ({why}): type resume=auto to"
-                " start from the beginning"
-            )
-        if refusals:
-            notes.append("no valid checkpoint is left: the run starts from the beginning")
-        return None, notes
-    return read_checkpoint(path, check="none"), notes
-
-
-def _check_settings(found: LoadedCheckpoint, run: RunConfig) -> list[str]:
-    """One line naming the settings that differ from the checkpoint's, if any do."""
-    ignored = ("checkpoint_path", "resume", "project_name", "run_name", "log", "max_time")
-    lines = [
-        line
-        for line in changed_settings(found.config, to_dict(run))
-        if not line.split(":")[0].split(".")[0].startswith(ignored)
-    ]
-    if not lines:
-        return []
-    return [f"settings differ from those of {found.path.name}: {'; '.join(lines)}"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from pathlib import Path
 from typing import IO
 
@@ -19,7 +20,15 @@ def lock_run(run_dir: Path) -> IO[str]:
         import fcntl
 
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Somebody who only looks whether the run is alive holds it for a moment.
+            for patience in (0.1, 0.1, 0.0):
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if not patience:
+                        raise
+                    time.sleep(patience)
         except BlockingIOError:
             handle.close()
             raise ConfigError(

@@ -14,10 +14,14 @@ from hrm_scale.checkpoint import (
     carry_part_name,
     read_carry,
     read_table,
+    require_carry,
     require_fit,
+    require_moments,
     require_table,
+    require_tokens,
     table_part_name,
 )
+from hrm_scale.data.format import IGNORE_LABEL
 from hrm_scale.engine import Engine
 from hrm_scale.errors import CheckpointError
 from hrm_scale.modelling import TABLE
@@ -31,7 +35,8 @@ class TrainState:
 
     `step` optimizer steps and `position` samples are done. `carries` holds one slice of slots a
     micro-step, None before the first step. `sums` are the metric sums of the `sum_steps` steps
-    since the last log line. `evaluated` is the last step whose evaluation was finished.
+    since the last log line. `evaluated` is the last step whose evaluation was finished, `finished`
+    the one at which the run was over, its last evaluation included.
     """
 
     step: int = 0
@@ -40,6 +45,7 @@ class TrainState:
     sums: dict[str, Tensor] = field(default_factory=dict)
     sum_steps: int = 0
     evaluated: int = 0
+    finished: int = 0
 
 
 def slot_range(
@@ -74,13 +80,16 @@ def take(
         slots = slot_range(micro, engine.rank, engine.ranks, accumulation, global_batch)
         parts[carry_part_name(*slots)] = _carry_tensors(carry)
     names = sorted(state.sums)
-    sums: list[float] = []
+    sums: list[list[float]] = []
     if names:
-        sums = engine.sum(torch.stack([state.sums[name] for name in names])).tolist()
+        # By rank, not added up: in another order they would round to another last bit.
+        mine = torch.stack([state.sums[name] for name in names])
+        sums = engine.gather_rows(mine.unsqueeze(0)).T.tolist()
     counters = {
         "samples": state.position,
         "sum_steps": state.sum_steps,
         "evaluated": state.evaluated,
+        "finished": state.finished,
         "sums": dict(zip(names, sums, strict=True)),
     }
     return parts, counters
@@ -93,6 +102,8 @@ def load_model(
     is changed, when the checkpoint is of another model, table or batch size."""
     expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     require_fit(checkpoint, "model", expected)
+    shapes = {name: tuple(value.shape) for name, value in model.named_parameters()}
+    require_moments(checkpoint, shapes)
     if table is not None:
         require_table(checkpoint, TABLE, (table.num_identifiers, table.width))
     # Fewer slots than were saved could be read, but the others would be lost without a word.
@@ -101,6 +112,12 @@ def load_model(
             f"{checkpoint.path} was written with global_batch_size={slots_saved}, this run has"
             f" {global_batch}: type global_batch_size={slots_saved}, or choose another run_name"
         )
+    require_carry(checkpoint, _one_slot(model))
+    top = model.config.vocab_size - 1
+    limits = {"data/inputs": (0, top), "data/labels": (IGNORE_LABEL, top)}
+    if table is not None:
+        limits["data/puzzle_identifiers"] = (0, table.num_identifiers - 1)
+    require_tokens(checkpoint, limits)
     model.load_state_dict(dict(checkpoint.part("model").items()))
 
 
@@ -108,12 +125,13 @@ def put_back(
     checkpoint: LoadedCheckpoint,
     engine: Engine,
     table: PuzzleTable | None,
+    state: TrainState,
     *,
-    position: int,
     accumulation: int,
     global_batch: int,
-) -> TrainState:
-    """Load optimizer and table in place, after `load_model`; the rest as a new TrainState."""
+) -> None:
+    """Load optimizer, table and `state`, after `load_model`. The position in the data is left to
+    the caller: a run that goes back past bad samples keeps its own."""
     carries = []
     for micro in range(accumulation):
         slots = slot_range(micro, engine.rank, engine.ranks, accumulation, global_batch)
@@ -124,19 +142,28 @@ def put_back(
     if table is not None:
         table.load_rows(read_table(checkpoint, TABLE, *table.owned))
     counters = checkpoint.state
-    # The sums are those of all ranks together: one of them goes on with all of it.
     sums = {
-        name: torch.tensor(0.0 if engine.rank else value, dtype=torch.float64, device=engine.device)
-        for name, value in counters["sums"].items()
+        name: torch.tensor(_own(by_rank, engine), dtype=torch.float64, device=engine.device)
+        for name, by_rank in counters["sums"].items()
     }
-    return TrainState(
-        step=checkpoint.step,
-        position=position,
-        carries=carries,
-        sums=sums,
-        sum_steps=counters["sum_steps"],
-        evaluated=counters["evaluated"],
-    )
+    state.step = checkpoint.step
+    state.carries = carries
+    state.sums, state.sum_steps = sums, counters["sum_steps"]
+    state.evaluated, state.finished = counters["evaluated"], counters.get("finished", 0)
+
+
+def _own(by_rank: list[float], engine: Engine) -> float:
+    """This rank's share of a sum. Other ranks than those that saved: one takes all of it."""
+    if len(by_rank) == engine.ranks:
+        return by_rank[engine.rank]
+    return 0.0 if engine.rank else sum(by_rank)
+
+
+def _one_slot(model: ActModel) -> dict[str, Tensor]:
+    """What the carry of one slot consists of."""
+    row = torch.zeros(1, model.config.seq_len, dtype=torch.int32)
+    batch = {"inputs": row, "labels": row, "puzzle_identifiers": row[:, 0]}
+    return _carry_tensors(model.initial_carry(batch))
 
 
 def _carry_tensors(carry: Carry) -> dict[str, Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -27,11 +27,13 @@ class Rates:
 @dataclass(frozen=True)
 class StepResult:
     """What a step leaves: the new carries, the metric sums of this rank's slots (on the device,
-    losses over all rows, the rest over halted rows), and per micro-step outputs if asked for."""
+    losses over all rows, the rest over halted rows), the inside view of each micro-step, and
+    whether anything was updated (None before that is decided)."""
 
     carries: list[Carry]
     metrics: dict[str, Tensor]
     micro: list[MicroStep]
+    updated: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -68,14 +70,14 @@ def train_step(
     global_batch_size: int,
     loss_type: str,
     before_update: Callable[[StepResult], None] | None = None,
-    check: Callable[[StepResult, float], None] | None = None,
+    check: Callable[[StepResult, float], bool] | None = None,
 ) -> StepResult:
     """One optimizer step over the slots of this rank.
 
     `carries`, `batches` and `draws` have one entry a micro-step. The loss is the sum over all rows
     of all ranks divided by `global_batch_size`. `before_update` sees the result while gradients
     are complete (`engine.gradients`); `check` is given the result and the gradient norm, the same
-    on every rank. What they raise leaves parameters and table as they were.
+    on every rank. When it returns False, or they raise, parameters and table stay as they were.
     """
     micro: list[MicroStep] = []
     new_carries: list[Carry] = []
@@ -99,13 +101,13 @@ def train_step(
     result = StepResult(new_carries, sums, micro)
     if before_update is not None:
         before_update(result)
-    engine.step(rates.lr, None if check is None else partial(check, result))
-    if table is not None:
+    updated = engine.step(rates.lr, None if check is None else partial(check, result))
+    if table is not None and updated:
         ids = torch.stack([carry.data["puzzle_identifiers"] for carry in new_carries])
         grads = torch.stack([m.puzzle_grads for m in micro if m.puzzle_grads is not None])
         ids, grads = _of_all_slots(engine, ids, grads)
         table.update(ids, grads, rates.puzzle_emb_lr, rates.puzzle_emb_weight_decay)
-    return result
+    return replace(result, updated=updated)
 
 
 def _of_all_slots(engine: Engine, ids: Tensor, grads: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
 import torch
 
-from hrm_scale.checkpoint import CheckpointManager, CheckpointNotSaved
+from hrm_scale.checkpoint import read_checkpoint
 from hrm_scale.config.schema import RunConfig
-from hrm_scale.data import Dataset, Loader
+from hrm_scale.data import Loader
 from hrm_scale.engine import Engine
 from hrm_scale.errors import Stopped
-from hrm_scale.evaluation.evaluate import evaluate
-from hrm_scale.modelling import dataset_facts
 from hrm_scale.models import ActModel, Draws
 from hrm_scale.models.flops import training_flops
 from hrm_scale.optim.puzzle_table import PuzzleTable
 from hrm_scale.optim.schedule import learning_rate
 from hrm_scale.reporting import Reporter
 from hrm_scale.training.clock import Clock
+from hrm_scale.training.evaluating import Evaluating
 from hrm_scale.training.feed import open_feed
-from hrm_scale.training.guards import check_finite, disk_warning
+from hrm_scale.training.guards import Guard, free_lost_slots
 from hrm_scale.training.horizon import Horizon
 from hrm_scale.training.metrics import reduced_metrics
 from hrm_scale.training.performance import peak_flops, peak_memory_bytes
-from hrm_scale.training.snapshot import TrainState, slot_range, take
+from hrm_scale.training.saving import Saving
+from hrm_scale.training.snapshot import TrainState, put_back, slot_range
 from hrm_scale.training.step import Rates, StepResult, exploration_draws, train_step
 from hrm_scale.training.stop import StopRequest
+from hrm_scale.training.watch import Watch
 
 
 @dataclass
@@ -41,15 +44,17 @@ class Trainer:
     engine: Engine
     model: ActModel
     table: PuzzleTable | None
-    dataset: Dataset
     loader: Loader
-    checkpoints: CheckpointManager
     reporter: Reporter
     clock: Clock
+    watch: Watch
     stop: StopRequest
+    guard: Guard
+    evaluating: Evaluating
+    saving: Saving
     state: TrainState
-    continue_command: str
     lock: IO[str] | None
+    _first: bool = field(init=False)
 
     def run(self) -> None:
         """Train until the horizon, evaluating and saving on the way.
@@ -57,6 +62,7 @@ class Trainer:
         Raises Stopped, the state saved, when asked to stop; NonFiniteError when the loss is lost.
         """
         config, state, horizon = self.config, self.state, self.horizon
+        early = self.evaluating.early
         feed = open_feed(
             config.data.refill,
             self.loader,
@@ -68,47 +74,68 @@ class Trainer:
         )
         self.model.train()
         try:
-            self._evaluate_if_due()
-            while state.step < horizon.total_steps:
-                with self.clock.waiting_for_data():
-                    batches = feed.next(state.carries)
-                if state.carries is None:
-                    state.carries = [self.model.initial_carry(batch) for batch in batches]
-                result = self._step(batches, start=state.position, stop=feed.position)
-                state.carries, state.position = result.carries, feed.position
-                state.step += 1
-                self.clock.tick(config.global_batch_size)
-
-                if state.step % config.log.every == 0 or state.step == horizon.total_steps:
-                    self._log()
-                else:
-                    self.reporter.advance(state.step)
-                evaluated = self._evaluate_if_due()
-                reason, minutes_are_up = self._agree()
-                save = minutes_are_up or horizon.saves_at(state.step)
-                if save or (evaluated and config.checkpoint_every_eval):
-                    self._save()
-                if reason and state.step < horizon.total_steps:
-                    self._stop(reason)
-            self._finish()
+            with self.watch, self.watch.phase("training"):
+                self._evaluate_and_save(asked=False)
+                while state.step < horizon.total_steps and not early.exhausted:
+                    with self.clock.waiting_for_data():
+                        batches = feed.next(state.carries)
+                    if state.carries is None:
+                        state.carries = [self.model.initial_carry(batch) for batch in batches]
+                    updated = self._step(batches, start=state.position, stop=feed.position)
+                    state.position = feed.position
+                    if not updated and config.guards.non_finite == "rollback":
+                        self._go_back()
+                        continue
+                    self.clock.tick(config.global_batch_size)
+                    self.watch.progress(state.step)
+                    if state.step % config.log.every == 0 or state.step == horizon.total_steps:
+                        self._log()
+                    else:
+                        self.reporter.advance(state.step)
+                    self.saving.collect()
+                    reason = self._evaluate_and_save(asked=True)
+                    if reason and state.step < horizon.total_steps:
+                        self._stop(reason)
+                self._finish()
         finally:
             feed.close()
 
+    def _evaluate_and_save(self, asked: bool) -> str | None:
+        """Do what is due after a step, or was left undone by the process before. Returns why to
+        stop, when it was `asked` for and there is a reason."""
+        evaluated = self.evaluating.if_due(lambda: self._agree()[0] is not None)
+        best = evaluated and self.evaluating.new_best and self.config.checkpoint.keep_best
+        reason, minutes_are_up = self._agree() if asked else (None, False)
+        if (
+            best
+            or minutes_are_up
+            or (asked and self.horizon.saves_at(self.state.step))
+            or (evaluated and self.config.checkpoint_every_eval)
+        ):
+            self.saving.save(best=best)
+        return reason
+
     def _finish(self) -> None:
         """The last save, and the last evaluation, which is of everything by default."""
-        if self.state.evaluated == self.state.step:
+        self.saving.collect(wait=True)
+        if self.evaluating.early.exhausted:
+            self.reporter.say(self.evaluating.early.describe())
+        if self.state.finished == self.state.step:
             return
         if self.config.checkpoint.at_end:
-            self._save(must=True)
-        limit = None if self.config.evaluation.full_at_end else self.config.evaluation.limit
-        if not self._evaluate(limit):
+            self.saving.save_last()
+        if not self.evaluating.at_end(lambda: self._agree()[0] is not None):
             self._stop(self.stop.poll() or "interrupted")
+        self.state.finished = self.state.step
         if self.config.checkpoint.at_end:
-            self._save(must=True)
+            self.saving.save_last()
 
-    def _step(self, batches: list[dict[str, torch.Tensor]], start: int, stop: int) -> StepResult:
-        """One optimizer step on `batches`, at the rates and with the draws of the next step."""
-        config, state = self.config, self.state
+    def _step(self, batches: list[dict[str, torch.Tensor]], start: int, stop: int) -> bool:
+        """One optimizer step on `batches`, at the rates and with the draws of the next step.
+
+        Returns whether it updated anything; the guard has said so, then, what becomes of it.
+        """
+        config, state, guard = self.config, self.state, self.guard
         step = state.step + 1
         lr, table_lr = (
             learning_rate(
@@ -121,36 +148,65 @@ class Trainer:
             for base in (config.lr, config.puzzle_emb_lr)
         )
 
-        def check(result: StepResult, gradient_norm: float) -> None:
-            # A loss that is not finite on one rank makes the norm so on all: they stop together.
-            check_finite(
-                step=step,
-                positions=(start, stop),
-                loss=float(sum(micro.loss for micro in result.micro)),
-                gradient_norm=gradient_norm,
-                last_checkpoint=self.checkpoints.last_path,
-            )
+        def check(result: StepResult, gradient_norm: float) -> bool:
+            return guard.check(step, (start, stop), result, gradient_norm)
 
-        # Reading the norm makes the host wait for the device: for free on a CPU only.
-        checked = self.engine.device.type == "cpu" or step % config.log.every == 0
+        read = guard.reads(step, config.log.every)
         assert state.carries is not None
-        result = train_step(
+        with self._compiling():
+            result = train_step(
+                self.engine,
+                self.table,
+                state.carries,
+                batches,
+                self._draws(step),
+                Rates(lr, table_lr, config.puzzle_emb_weight_decay),
+                global_batch_size=config.global_batch_size,
+                loss_type=config.arch.loss.loss_type,
+                check=check if read else None,
+            )
+        state.carries = result.carries
+        if not result.updated:
+            state.carries = free_lost_slots(result.carries)
+            if config.guards.non_finite == "rollback":
+                return False
+        else:
+            for name, value in result.metrics.items():
+                value = value.double()
+                state.sums[name] = state.sums[name] + value if name in state.sums else value
+            state.sum_steps += 1
+            if not read:
+                guard.remember(step, (start, stop), result)
+        state.step = step
+        self._lr = lr
+        return bool(result.updated)
+
+    @contextmanager
+    def _compiling(self) -> Iterator[None]:
+        """The first step of a process may take minutes."""
+        first = self._first
+        self._first = False
+        with self.watch.phase("compiling") if first else nullcontext():
+            yield
+
+    def _go_back(self) -> None:
+        """To the state of the last checkpoint, but past the samples that were met since."""
+        config, state, saving = self.config, self.state, self.saving
+        path = saving.checkpoints.latest_valid()[0] or saving.last_good()
+        assert path is not None  # the guard has seen one
+        found = read_checkpoint(path, check="none")
+        self.engine.load_parameters(found.part("model"))
+        put_back(
+            found,
             self.engine,
             self.table,
-            state.carries,
-            batches,
-            self._draws(step),
-            Rates(lr, table_lr, config.puzzle_emb_weight_decay),
-            global_batch_size=config.global_batch_size,
-            loss_type=config.arch.loss.loss_type,
-            check=check if checked else None,
+            state,
+            accumulation=config.engine.accumulation,
+            global_batch=config.global_batch_size,
         )
-        for name, value in result.metrics.items():
-            value = value.double()
-            state.sums[name] = state.sums[name] + value if name in state.sums else value
-        state.sum_steps += 1
-        self._lr = lr
-        return result
+        self.evaluating.early.load_state_dict(found.state.get("early_stopping", {}))
+        saving.saved_step = self._asked_at = state.step
+        self.reporter.rewind(state.step)
 
     def _draws(self, step: int) -> list[Draws | None]:
         config, device = self.config, self.engine.device
@@ -175,6 +231,8 @@ class Trainer:
     def _log(self) -> None:
         """Report the steps since the last report, and start counting anew."""
         config, state, device = self.config, self.state, self.engine.device
+        if state.sum_steps == 0:
+            return  # the guard has left them all out
         batch = config.global_batch_size
         values = reduced_metrics(self.engine, state.sums, batch * state.sum_steps, self._lr)
         state.sums, state.sum_steps = {}, 0
@@ -191,110 +249,35 @@ class Trainer:
         eta = self.clock.eta_seconds(self.horizon.total_steps - state.step)
         if eta is not None and self.horizon.limit != "max_time":
             values["perf/eta_seconds"] = eta
+        if self.guard.skipped or self.guard.rollbacks:
+            values["guard/skipped"] = float(self.guard.skipped)
+            values["guard/rollbacks"] = float(self.guard.rollbacks)
         self.reporter.metrics(state.step, values)
-
-    def _evaluate_if_due(self) -> bool:
-        """Evaluate a subset when the present step asks for it and has not had it yet: a process
-        that was stopped meanwhile leaves its evaluation to the next one."""
-        state = self.state
-        due = 0 < state.step < self.horizon.total_steps and self.horizon.evaluates_at(state.step)
-        if not due or state.evaluated == state.step:
-            return False
-        return self._evaluate(self.config.evaluation.limit)
-
-    def _evaluate(self, limit: int | None) -> bool:
-        """Evaluate on the test split and report. False when a request to stop ended it early."""
-        config = self.config
-        if "test" in self.dataset.meta.splits:
-            micro = config.global_batch_size // config.engine.accumulation
-            with self.clock.paused("evaluation"), self.engine.gathered():
-                results = evaluate(
-                    self.model,
-                    self.table,
-                    self.dataset,
-                    batch_size=config.evaluation.batch_size or micro,
-                    limit=limit,
-                    seed=config.evaluation.seed,
-                    loss_type=config.arch.loss.loss_type,
-                    device=self.engine.device,
-                    progress=lambda _: self._agree()[0] is not None,
-                    processes=self.engine,
-                )
-            if results is None:
-                return False
-            self.reporter.metrics(
-                self.state.step, {f"eval/{name}": value for name, value in results.items()}
-            )
-        self.state.evaluated = self.state.step
-        return True
+        self.guard.reported(state.step, values)
 
     def _agree(self) -> tuple[str | None, bool]:
         """What all ranks agree on: why to stop, if at all, and whether minutes ask for a save."""
-        minutes = self.config.checkpoint.every_minutes
-        waited = self.clock.total_seconds - self._saved_at
-        due = minutes is not None and waited >= 60 * minutes
         answers: list[int] = []
 
         def agree(code: int) -> int:
-            answers.extend(self.engine.agree(code, int(due)))
+            answers.extend(self.engine.agree(code, int(self.saving.minutes_are_up)))
             return answers[0]
 
         reason = self.stop.poll(agree)
         # With several ranks an answer is one call old: the save it asks for may be done by now.
         asked_at = self.state.step if self.engine.ranks == 1 else self._asked_at
-        self._asked_at: int = self.state.step
-        return reason, bool(answers[1]) and self._saved_step < asked_at
-
-    def _save(self, must: bool = False) -> None:
-        """Save a checkpoint. Unless it `must` succeed, a failure is a warning and no more."""
-        config, state = self.config, self.state
-        with self.clock.paused("checkpoint"):
-            self.reporter.sync()
-            parts, counters = take(
-                self.engine,
-                self.table,
-                state,
-                accumulation=config.engine.accumulation,
-                global_batch=config.global_batch_size,
-            )
-            # Where the loss is not read at every step this is the last moment to notice: a poisoned
-            # state must not push out the good checkpoints.
-            check_finite(
-                step=state.step,
-                positions=(state.position - config.global_batch_size, state.position),
-                loss=counters["sums"].get("lm_loss", 0.0),
-                last_checkpoint=self.checkpoints.last_path,
-            )
-            document = {
-                **counters,
-                "command": self.continue_command,
-                "data": self.loader.state(state.position),
-                "dataset": dataset_facts(self.dataset.meta),
-                "clock": self.clock.state_dict(),
-            }
-            if self.checkpoints.last_bytes and (
-                warning := disk_warning(self.run_dir, self.checkpoints.last_bytes)
-            ):
-                self.reporter.warn(warning)
-            try:
-                self.checkpoints.save(state.step, parts, document, config.model_dump(mode="json"))
-            except CheckpointNotSaved as error:
-                if must:
-                    raise
-                self.reporter.warn(str(error))
-        for warning in self.checkpoints.warnings:
-            self.reporter.warn(warning)
-        self.checkpoints.warnings.clear()
-        self._saved_at, self._saved_step = self.clock.total_seconds, state.step
+        self._asked_at = self.state.step
+        return reason, bool(answers[1]) and self.saving.saved_step < asked_at
 
     def _stop(self, reason: str) -> None:
-        self._save(must=True)
+        self.saving.save(must=True)
         raise Stopped(
             f"{reason}: stopped after step {self.state.step}, saved in"
-            f" {self.checkpoints.last_path}. Continue with: {self.continue_command}"
+            f" {self.saving.checkpoints.last_path}."
+            f" Continue with: {self.saving.continue_command}"
         )
 
     def __post_init__(self) -> None:
         self._lr = 0.0
-        self._saved_at, self._saved_step = self.clock.total_seconds, self.state.step
+        self._first = self.model.config.compile
         self._asked_at = self.state.step

@@ -131,3 +131,27 @@ def test_a_stop_on_request_is_not_answered_by_a_restart(
     assert output.count("error: file STOP in the run folder: stopped after step") == 1
     assert "resumed at step" not in output
     assert "Traceback" not in output
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks Linux to tell of the death")
+@pytest.mark.parametrize("launcher", list(LAUNCHERS))
+def test_workers_do_not_outlive_a_killed_launcher(
+    launcher: str, data: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    settings = arguments(data, run, **SETTINGS)
+    process = start(launcher, settings)
+    try:
+        wait_until(lambda: any(step >= 20 for step in saved_steps(run)), process)
+        left = [psutil.Process(pid) for pid in workers(process).values()]
+        process.kill()
+        _, alive = psutil.wait_procs(left, timeout=60)
+        assert alive == []
+    except BaseException:
+        end(process)
+        raise
+    # They have saved what they had, and the same command goes on from it.
+    assert saved_steps(run)[-1] > 20
+    again = call(*LAUNCHERS["hrm_scale.launch"][:3], *settings)
+    assert again.returncode == 0, again.stderr
+    assert_same_bits(tensors_of(undisturbed), tensors_of(run))

@@ -60,8 +60,6 @@ def test_free_text_needs_no_quoting(monkeypatch: pytest.MonkeyPatch) -> None:
     assert compose(["data_path='in quotes'", "run_name=null"]).run.data_path == "in quotes"
     digits = compose(["checkpoint=x", "puzzle=1234.12341234123_"], "predict").run
     assert digits.puzzle == "1234.12341234123_"
-    monkeypatch.setenv("WHERE", "/w")
-    assert compose(["data_path=${oc.env:WHERE}/d"]).run.data_path == "/w/d"
 
 
 def test_a_section_may_be_given_as_a_mapping() -> None:

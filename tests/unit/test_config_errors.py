@@ -96,6 +96,7 @@ WRONG_FIELDS = [
     ("seed=99999999999999999999", "is out of range"),
     ("evaluation.limit=???", "cannot be resolved"),
     ("max_steps='${max_steps}'", "cannot be resolved"),
+    ("run_name='${oc.env:HOME}'", "reads the environment, where secrets are: refused"),
 ]
 WRONG_TOGETHER = [
     ("max_samples=5", "less than one step of global_batch_size=768 (train.yaml line"),

@@ -24,7 +24,12 @@ SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob
 MAX_LINES = 300
 
 # hrm_scale modules that carry no policy of their own and may be used by the lowest layers.
-FOUNDATION = ("hrm_scale.errors", "hrm_scale.machine", "hrm_scale.__version__")
+FOUNDATION = (
+    "hrm_scale.errors",
+    "hrm_scale.machine",
+    "hrm_scale.untrusted",
+    "hrm_scale.__version__",
+)
 ISOLATED = ("hrm_scale.models", "hrm_scale.optim", "hrm_scale.data")
 ONLY_IN = {
     "accelerate": "hrm_scale.engine",
@@ -43,6 +48,7 @@ ENTRY_POINTS = (
     "tools.shards",
     "tools.checkpoint",
     "tools.plan",
+    "tools.run",
     "tools.slurm",
     "benchmarks.step",
     "benchmarks.loader",

@@ -111,7 +111,7 @@ def test_bar_on_a_terminal(
     sink.message("a [bold]word[/bold]", warning=False)
     sink.metrics(10, VALUES)
     sink.message("careful", warning=True)
-    sink.close(0)
+    sink.close(0, "")
     text = stream.getvalue()
     assert ("━" in text) is bar
     assert "10/50" in text
@@ -162,7 +162,7 @@ def write(path: Path, step_range: range, resume: int | None) -> None:
         sink.metrics(step, {"train/lm_loss": 1 / step, "train/steps": step})
         if step % 4 == 0:
             sink.metrics(step, {"eval/accuracy": float("nan")})
-    sink.close(0)
+    sink.close(0, "")
 
 
 @settings(deadline=None, max_examples=25)
@@ -220,7 +220,7 @@ def test_jsonl_is_strict_json_and_flushed_at_once(tmp_path: Path) -> None:
         "train/lr": 1e-4,
         "train/steps": 2,
     }
-    sink.close(0)
+    sink.close(0, "")
 
 
 def test_jsonl_on_a_full_disk_keeps_its_lines(

@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from hrm_scale.errors import EXIT_NON_FINITE, NonFiniteError
 from hrm_scale.training.clock import Clock
-from hrm_scale.training.guards import check_finite, disk_warning
+from hrm_scale.training.disk import disk_warning
 from hrm_scale.training.stop import StopRequest
 
 
@@ -193,33 +192,6 @@ def test_outside_the_main_thread_it_still_works(tmp_path: Path) -> None:
     thread.start()
     thread.join()
     assert reasons == ["file STOP in the run folder"]
-
-
-def test_finite_numbers_pass() -> None:
-    check_finite(step=1, positions=(0, 8), loss=0.5)
-    check_finite(step=1, positions=(0, 8), loss=0.5, gradient_norm=3.0)
-
-
-@pytest.mark.parametrize(
-    ("loss", "norm", "what"),
-    [(float("nan"), None, "loss is nan"), (1.0, float("inf"), "gradient norm is inf")],
-)
-def test_non_finite_names_step_samples_and_way_back(
-    loss: float, norm: float | None, what: str
-) -> None:
-    with pytest.raises(NonFiniteError) as info:
-        check_finite(
-            step=12,
-            positions=(352, 384),
-            loss=loss,
-            gradient_norm=norm,
-            last_checkpoint=Path("run/checkpoints/step-00000010"),
-        )
-    text = str(info.value)
-    assert f"{what} at step 12, samples [352, 384)" in text
-    assert "step-00000010" in text
-    assert "\n" not in text
-    assert info.value.exit_code == EXIT_NON_FINITE
 
 
 def test_disk_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

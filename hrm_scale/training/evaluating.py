@@ -1,0 +1,94 @@
+"""Evaluation during training, and what follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hrm_scale.config.schema import RunConfig
+from hrm_scale.data import Dataset
+from hrm_scale.engine import Engine
+from hrm_scale.evaluation.evaluate import evaluate
+from hrm_scale.models import ActModel
+from hrm_scale.optim.puzzle_table import PuzzleTable
+from hrm_scale.reporting import Reporter
+from hrm_scale.training.clock import Clock
+from hrm_scale.training.early_stopping import EarlyStopping
+from hrm_scale.training.horizon import Horizon
+from hrm_scale.training.snapshot import TrainState
+from hrm_scale.training.watch import Watch
+
+
+@dataclass
+class Evaluating:
+    """Evaluates the model of a run on the test split. All ranks call every method together."""
+
+    config: RunConfig
+    horizon: Horizon
+    engine: Engine
+    model: ActModel
+    table: PuzzleTable | None
+    dataset: Dataset
+    reporter: Reporter
+    clock: Clock
+    watch: Watch
+    early: EarlyStopping
+    state: TrainState
+    new_best = False
+    """Whether the last evaluation during training is the best so far."""
+
+    def if_due(self, asked_to_stop: Callable[[], bool]) -> bool:
+        """Evaluate a subset when the present step asks for it and has not had it yet: a process
+        that was stopped meanwhile leaves its evaluation to the next one."""
+        state = self.state
+        due = 0 < state.step < self.horizon.total_steps and self.horizon.evaluates_at(state.step)
+        if not due or state.evaluated == state.step:
+            return False
+        results = self._evaluate(self.config.evaluation.limit, asked_to_stop)
+        if results is None:
+            return False
+        self.new_best = bool(results) and self.early.observe(state.step, results)
+        return True
+
+    def at_end(self, asked_to_stop: Callable[[], bool]) -> bool:
+        """The last evaluation, of everything by default. False when a request to stop ended it."""
+        limit = None if self.config.evaluation.full_at_end else self.config.evaluation.limit
+        return self._evaluate(limit, asked_to_stop) is not None
+
+    def _evaluate(
+        self, limit: int | None, asked_to_stop: Callable[[], bool]
+    ) -> dict[str, float] | None:
+        """Results, which are reported; none without a test split; None when it was ended early."""
+        config, state = self.config, self.state
+
+        def progress(_: int) -> bool:
+            self.watch.progress(state.step)
+            return asked_to_stop()
+
+        results: dict[str, float] | None = {}
+        if "test" in self.dataset.meta.splits:
+            micro = config.global_batch_size // config.engine.accumulation
+            with (
+                self.clock.paused("evaluation"),
+                self.watch.phase("evaluation"),
+                self.engine.gathered(),
+            ):
+                results = evaluate(
+                    self.model,
+                    self.table,
+                    self.dataset,
+                    batch_size=config.evaluation.batch_size or micro,
+                    limit=limit,
+                    seed=config.evaluation.seed,
+                    loss_type=config.arch.loss.loss_type,
+                    device=self.engine.device,
+                    progress=progress,
+                    processes=self.engine,
+                )
+            if results is None:
+                return None
+            self.reporter.metrics(
+                state.step, {f"eval/{name}": value for name, value in results.items()}
+            )
+        state.evaluated = state.step
+        return results

@@ -1,0 +1,65 @@
+"""Which checkpoint a run goes on from, and what of its settings has changed since."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hrm_scale.checkpoint import (
+    CheckpointManager,
+    LoadedCheckpoint,
+    changed_settings,
+    read_checkpoint,
+    require_resumable,
+    set_aside_after,
+)
+from hrm_scale.config.saved import to_dict
+from hrm_scale.config.schema import RunConfig
+from hrm_scale.errors import CheckpointError
+
+
+def find_checkpoint(
+    run: RunConfig, run_dir: Path, checkpoints: CheckpointManager
+) -> tuple[LoadedCheckpoint | None, list[str]]:
+    """The checkpoint to go on from under ``resume``, verified, and what the user should know."""
+    if run.resume not in ("auto", "never", "must"):
+        found = read_checkpoint(Path(run.resume))
+        require_resumable(found)
+        inside = found.path.parent.parent.resolve() == run_dir.resolve()
+        if inside and checkpoints.ranks.is_first:
+            set_aside_after(run_dir, found.step)
+        return found, []
+    path, refusals = checkpoints.latest_valid()
+    notes = [f"checkpoint passed over: {refusal}" for refusal in refusals]
+    if run.resume == "never":
+        if path is not None:
+            raise CheckpointError(
+                f"{run_dir} already holds {path.name} and resume=never: choose another run_name,"
+                " delete the folder, or type resume=auto to go on with it"
+            )
+        return None, notes
+    if path is None:
+        if run.resume == "must":
+            why = "; ".join(refusals) or "there is none"
+            raise CheckpointError(
+                f"resume=must, but {run_dir} has no valid checkpoint ({why}): type resume=auto to"
+                " start from the beginning"
+            )
+        if refusals:
+            notes.append("no valid checkpoint is left: the run starts from the beginning")
+        return None, notes
+    found = read_checkpoint(path, check="none")
+    require_resumable(found)
+    return found, notes
+
+
+def changed_since(found: LoadedCheckpoint, run: RunConfig) -> list[str]:
+    """One line naming the settings that differ from the checkpoint's, if any do."""
+    ignored = ("checkpoint_path", "resume", "project_name", "run_name", "log", "max_time")
+    lines = [
+        line
+        for line in changed_settings(found.config, to_dict(run))
+        if not line.split(":")[0].split(".")[0].startswith(ignored)
+    ]
+    if not lines:
+        return []
+    return [f"settings differ from those of {found.path.name}: {'; '.join(lines)}"]

@@ -1,0 +1,206 @@
+"""A loss or gradient that is not a number: the run ends, leaves the step out, or goes back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from hrm_scale.checkpoint import latest_valid, read_checkpoint
+from hrm_scale.errors import NonFiniteError
+from hrm_scale.training.trainer import Trainer
+from tests.ranks import run_ranks
+from tests.runs import assert_same_bits, metrics_of, saved_steps, tensors_of, train_here
+from tests.unit.data_sets import write_online
+
+pytestmark = pytest.mark.slow
+SETTINGS: dict[str, Any] = {
+    "max_steps": 20,
+    "checkpoint__every_steps": 5,
+    "checkpoint__keep_last": 10,
+    "evaluation__full_at_end": "false",
+    "evaluation__limit": 8,
+    "log__every": 1,
+}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_online(tmp_path_factory.mktemp("guards") / "data", examples=100)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Any:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def poison_gradient(*times: int, rank: int = 0) -> Callable[[Trainer], None]:
+    """The n-th backward passes of a process, on one rank, give gradients that are no numbers."""
+
+    def prepare(trainer: Trainer) -> None:
+        original, count = trainer.engine.backward, 0
+
+        def backward(loss: torch.Tensor) -> None:
+            nonlocal count
+            count += 1
+            lost = count in times and trainer.engine.rank == rank
+            original(loss * math.nan if lost else loss)
+
+        trainer.engine.backward = backward  # type: ignore[method-assign]
+
+    return prepare
+
+
+def poison_state(time: int, row: int) -> Callable[[Trainer], None]:
+    """The n-th forward pass loses the latent state of one row, and its answer."""
+
+    def prepare(trainer: Trainer) -> None:
+        original, count = trainer.engine.forward, 0
+
+        def forward(*args: Any) -> Any:
+            nonlocal count
+            count += 1
+            carry, outputs = original(*args)
+            if count == time:
+                mask = torch.zeros(len(carry.halted), 1, 1)
+                mask[row] = math.nan
+                carry = replace(carry, z=tuple(z + mask for z in carry.z))
+                outputs = outputs._replace(logits=outputs.logits + mask)
+            return carry, outputs
+
+        trainer.engine.forward = forward  # type: ignore[method-assign]
+
+    return prepare
+
+
+def dumps(run: Path) -> list[Path]:
+    return sorted((run / "non_finite").glob("*.safetensors"))
+
+
+def test_it_ends_with_step_samples_checkpoint_and_batch_named(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(NonFiniteError) as caught:
+        train_here(data, tmp_path, poison_state(8, row=3), **SETTINGS)
+    text = str(caught.value)
+    assert "\n" not in text
+    assert "loss is nan at step 8, samples [56, 64)" in text
+    assert str(tmp_path / "checkpoints" / "step-00000005") in text
+    (dump,) = dumps(tmp_path)
+    assert str(dump) in text
+    columns = load_file(dump)
+    assert columns["lost"].tolist() == [row == 3 for row in range(8)]
+    assert columns["inputs"].shape == (8, 16)
+    assert set(columns) >= {"labels", "puzzle_identifiers", "steps"}
+    assert latest_valid(tmp_path)[0] == tmp_path / "checkpoints" / "step-00000005"
+    assert saved_steps(tmp_path) == [5]
+
+
+def test_a_skipped_step_is_counted_and_goes_on_over_a_restart(data: Path, tmp_path: Path) -> None:
+    run, straight = tmp_path / "run", tmp_path / "straight"
+    settings = {**SETTINGS, "guards__non_finite": "skip"}
+    trainer = train_here(data, run, poison_state(8, row=3), **settings)
+    assert trainer.guard.skipped == 1
+    assert "step left out (1 so far)" in (run / "log.txt").read_text()
+    lines = metrics_of(run)
+    assert all(math.isfinite(value) for line in lines for value in line.values())
+    assert {line["step"] for line in lines if line.get("guard/skipped") == 1} >= {9, 20}
+    assert saved_steps(run) == [5, 10, 15, 20]
+    # From the checkpoint after it, another process goes on alike, and still counts.
+    shutil.copytree(run, straight)
+    for step in (15, 20):
+        shutil.rmtree(straight / "checkpoints" / f"step-{step:08d}")
+    again = train_here(data, straight, **settings)
+    assert again.guard.skipped == 1
+    assert_same_bits(tensors_of(run), tensors_of(straight))
+    assert metrics_of(run) == metrics_of(straight)
+
+
+def test_too_many_skipped_steps_end_the_run(data: Path, tmp_path: Path) -> None:
+    settings = {**SETTINGS, "guards__non_finite": "skip", "guards__limit": 2}
+    with pytest.raises(NonFiniteError, match=r"at step 9.*guards\.limit=2") as caught:
+        train_here(data, tmp_path, poison_gradient(7, 8, 9), **settings)
+    assert "gradient norm is nan" in str(caught.value)
+    assert len(dumps(tmp_path)) == 3
+
+
+def test_nothing_to_go_back_to_is_said(data: Path, tmp_path: Path) -> None:
+    settings = {**SETTINGS, "guards__non_finite": "rollback"}
+    with pytest.raises(NonFiniteError, match="has no checkpoint to go back to"):
+        train_here(data, tmp_path, poison_gradient(3), **settings)
+
+
+def move_position(checkpoint: Path, samples: int) -> None:
+    """Let a checkpoint go on at another place in the data."""
+    file, manifest = checkpoint / "state.json", checkpoint / "manifest.json"
+    state = json.loads(file.read_text())
+    state["samples"] = state["data"]["position"] = samples
+    file.write_text(json.dumps(state))
+    listed = json.loads(manifest.read_text())
+    content = file.read_bytes()
+    listed["files"]["state.json"] = {
+        "bytes": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
+    manifest.write_text(json.dumps(listed))
+
+
+@pytest.mark.multi
+@pytest.mark.parametrize(
+    ("ranks", "stage", "dtype"),
+    [
+        (0, None, "float32"),
+        (2, None, "float32"),
+        (2, 0, "float32"),
+        (2, 1, "bfloat16"),
+        (2, 2, "float32"),
+        (2, 3, "bfloat16"),
+    ],
+)
+def test_going_back_is_a_resume_past_the_samples(
+    data: Path, ranks: int, stage: int | None, dtype: str, tmp_path: Path
+) -> None:
+    run, fresh = tmp_path / "run", tmp_path / "fresh"
+    settings = {
+        **SETTINGS,
+        "guards__non_finite": "rollback",
+        "arch__forward_dtype": dtype,
+        "checkpoint__asynchronous": "true",
+    }
+    if stage is not None:
+        file = tmp_path / "deepspeed.json"
+        bf16 = {"enabled": dtype == "bfloat16"}
+        file.write_text(json.dumps({"zero_optimization": {"stage": stage}, "bf16": bf16}))
+        settings["engine__deepspeed"] = file
+
+    def train(folder: Path, prepare: Any, **more: Any) -> None:
+        def work() -> None:
+            trainer = train_here(data, folder, prepare, **{**settings, **more})
+            assert trainer.guard.rollbacks == (0 if folder == fresh else 1)
+            trainer.engine.close()
+
+        run_ranks(ranks, work)
+
+    # The last rank alone loses its gradient in the 8th step.
+    train(run, poison_gradient(8, rank=max(ranks, 1) - 1))
+    steps = [line["step"] for line in metrics_of(run)]
+    assert steps == sorted(steps)
+    assert set(steps) == set(range(1, 21))
+    assert "going back to" in (run / "log.txt").read_text()
+    # A process that starts at that checkpoint, but past the samples, does the same.
+    (fresh / "checkpoints").mkdir(parents=True)
+    shutil.copytree(run / "checkpoints" / "step-00000005", fresh / "checkpoints" / "step-00000005")
+    move_position(fresh / "checkpoints" / "step-00000005", 64)
+    train(fresh, None)
+    assert read_checkpoint(run).state["samples"] == 64 + 15 * 8
+    assert_same_bits(tensors_of(run), tensors_of(fresh))
