@@ -68,6 +68,10 @@ def run(resolved: Resolved[RunConfig]) -> Trainer:
         code, text = EXIT_INTERRUPTED, "interrupted"
         raise
     except Exception as error:
+        if trainer.stop.abandoned:
+            # Other processes have left at once, too, and this one had a word with them.
+            code, text = EXIT_INTERRUPTED, "interrupted"
+            raise KeyboardInterrupt from None
         text = f"{type(error).__name__}: {error}"
         raise
     finally:

@@ -66,7 +66,7 @@ class Loader:
             raise ConfigError(f"data.on_error={on_error!r} is unknown: use raise or mask")
         if window is not None and window < 1:
             raise ConfigError(f"data.window={window} must be at least 1, or all")
-        self._meta = dataset.meta
+        self._meta, self._path = dataset.meta, dataset.path
         self._seed = seed
         self._batch = global_batch_size
         self._accumulation = accumulation
@@ -147,8 +147,9 @@ class Loader:
             raise DataError(f"data state version {state.get('v')!r} is unknown to this program")
         if state["fingerprint"] != self._meta.fingerprint:
             raise DataError(
-                f"the checkpoint was trained on data set {state['fingerprint'][:12]}…, this one is "
-                f"{self._meta.fingerprint[:12]}…: give the data_path of that data set"
+                f"the checkpoint was trained on data set {state['fingerprint'][:12]}…, this one"
+                f" ({self._path}) is {self._meta.fingerprint[:12]}…: give the data_path of that"
+                " data set"
             )
         for name, mine in (("seed", self._seed), ("window", self._window_size)):
             if state[name] != mine:

@@ -156,7 +156,7 @@ def _build(run: RunConfig, presets: dict[str, str], engine: Engine) -> Trainer:
         checkpoints.last_path = found.path
         if first:
             # A kill may have come between a save and its mark.
-            notes += mark_best(run_dir, early.best_step)
+            notes += mark_best(run_dir, None if early.best is None else early.best_step)
     steps = horizon.total_steps if horizon.limit != "max_time" else None
     reporter.start(state.step, steps)
     if first and (warning := disk_warning(run_dir, _estimated_bytes(parameters, table))):

@@ -3,6 +3,7 @@
 A run stops between two steps, saves, and can be continued. It is asked by SIGTERM or SIGUSR1 (batch
 systems), SIGINT (Ctrl-C), a file named STOP in the run folder (no access to the process needed), or
 its time limit. A second Ctrl-C does not wait: it raises KeyboardInterrupt where the program is.
+Neither does a first request while a single process compiles: there is nothing to lose yet.
 """
 
 from __future__ import annotations
@@ -59,6 +60,8 @@ class StopRequest:
         self._looked = -float("inf")
         self._code = 0
         self._interrupts = 0
+        self.at_once = False
+        """Set while there is nothing to lose: a request is then KeyboardInterrupt, at once."""
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> StopRequest:
@@ -74,6 +77,11 @@ class StopRequest:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
         self._previous.clear()
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether a second Ctrl-C has asked to leave without saving."""
+        return self._interrupts > 1
 
     @property
     def requested(self) -> bool:
@@ -115,7 +123,7 @@ class StopRequest:
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         if number == signal.SIGINT:
             self._interrupts += 1
-            if self._interrupts > 1:
+            if self.abandoned:
                 raise KeyboardInterrupt
             # A handler may interrupt a print: only a bare write is safe here.
             with contextlib.suppress(OSError):
@@ -123,3 +131,5 @@ class StopRequest:
                     2, b"\nstopping after this step, then saving (Ctrl-C again: stop at once)\n"
                 )
         self._code = _REASONS.index(f"signal {signal.Signals(number).name}")
+        if self.at_once:
+            raise KeyboardInterrupt

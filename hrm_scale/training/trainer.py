@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -183,11 +183,26 @@ class Trainer:
 
     @contextmanager
     def _compiling(self) -> Iterator[None]:
-        """The first step of a process may take minutes."""
+        """The first step of a process may take minutes. One process alone need not end it when it
+        is asked to stop: nothing is updated yet. Several do: who leaves keeps others waiting."""
         first = self._first
         self._first = False
-        with self.watch.phase("compiling") if first else nullcontext():
+        if not first:
             yield
+            return
+        alone = self.engine.ranks == 1
+        with self.watch.phase("compiling"):
+            self.stop.at_once = alone
+            try:
+                yield
+            except BaseException:
+                # What Ctrl-C does to a compiler, it calls an error of its own.
+                if not alone or self.stop.abandoned or not self.stop.requested:
+                    raise
+                self.stop.at_once = False
+                self._stop(self.stop.poll() or "interrupted")
+            finally:
+                self.stop.at_once = False
 
     def _go_back(self) -> None:
         """To the state of the last checkpoint, but past the samples that were met since."""
