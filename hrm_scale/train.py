@@ -68,8 +68,8 @@ def run(resolved: Resolved[RunConfig]) -> Trainer:
         code, text = EXIT_INTERRUPTED, "interrupted"
         raise
     except Exception as error:
-        if trainer.stop.abandoned:
-            # Other processes have left at once, too, and this one had a word with them.
+        if trainer.stop.interrupted and trainer.engine.ranks > 1:
+            # Another process has heard a second one, has left, and this one was waiting for it.
             code, text = EXIT_INTERRUPTED, "interrupted"
             raise KeyboardInterrupt from None
         text = f"{type(error).__name__}: {error}"

@@ -79,6 +79,12 @@ class StopRequest:
         self._previous.clear()
 
     @property
+    def interrupted(self) -> bool:
+        """Whether there was a Ctrl-C. Those that come while the program waits outside of Python are
+        heard as one."""
+        return self._interrupts > 0
+
+    @property
     def abandoned(self) -> bool:
         """Whether a second Ctrl-C has asked to leave without saving."""
         return self._interrupts > 1

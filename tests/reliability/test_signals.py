@@ -38,7 +38,7 @@ SETTINGS: dict[str, Any] = {
     "log__every": 7,
     "max_steps": STEPS,
 }
-INTERRUPTED_AGAIN = 3.0  # seconds within which a second Ctrl-C ends a run
+INTERRUPTED_AGAIN = 10.0  # seconds within which a second Ctrl-C ends a run
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -84,8 +84,10 @@ def line(data: Path, run: Path, start: Path, **changes: Any) -> list[str]:
 def assert_stopped(run: Path, messages: list[str], reason: str, program: str) -> int:
     """One valid new checkpoint and one line that says so; the step."""
     (message,) = messages
-    first, last = saved_steps(run)  # that of the start, and one more
-    assert first == 1
+    steps = saved_steps(run)
+    last = steps[-1]
+    # That of the start, and one more; before the first step it is the same.
+    assert steps in ([1, last], [1])
     newest, refusals = latest_valid(run)
     assert newest is not None
     assert (int(newest.name[5:]), refusals) == (last, [])
@@ -205,7 +207,7 @@ def _at_a_slow_batch(moment: Path) -> None:
         seen += 1
         if seen == 2:
             moment.touch()
-            time.sleep(1)
+            time.sleep(3)
         return real(*args)
 
     evaluate.rollout = slow  # type: ignore[assignment]
@@ -331,18 +333,18 @@ def _at_a_slow_compiler(moment: Path) -> None:
 
 
 def test_a_request_while_it_compiles(data: Path, start: Path, tmp_path: Path) -> None:
-    """...the first step, which is done and saved."""
+    """...the first step, which is given up: nothing is lost."""
     run = tmp_path / "run"
     settings = line(data, run, start, engine__compile="true")
     started = Started(settings, tmp_path / "out", hook=_at_a_slow_compiler)
     started.wait_for_moment()
     started.signal(signal.SIGTERM)
     assert started.codes() == [75], started.output()
-    assert assert_stopped(run, started.errors(), "signal SIGTERM", "hrm_scale.train") == 2
+    assert assert_stopped(run, started.errors(), "signal SIGTERM", "hrm_scale.train") == 1
     assert "Traceback" not in started.output()
 
 
-def test_a_second_ctrl_c_while_the_c_compiler_works(
+def test_a_request_while_the_c_compiler_works(
     data: Path, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "inductor"))
@@ -359,5 +361,8 @@ def test_a_second_ctrl_c_while_the_c_compiler_works(
             return False
 
     started.wait_for(at_work)
-    _interrupt_twice(started)
-    assert latest_valid(run)[1] == []
+    # As at a terminal: the compiler hears it too, and fails.
+    os.killpg(int(started.processes[0].pid or 0), signal.SIGINT)
+    assert started.codes() == [75], started.output()
+    assert assert_stopped(run, started.errors(), "signal SIGINT", "hrm_scale.train") == 1
+    assert "Traceback" not in started.output()
