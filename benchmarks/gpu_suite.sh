@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything that only a CUDA machine can show, in one command of under nine minutes:
 #   ./launch.sh exec benchmarks/gpu_suite.sh [OUTPUT_DIR]
-# GPU tests, speed of the training step, planned against measured memory, and some minutes of real
+# GPU tests, speed of the training step, cost of a checkpoint, planned against measured memory, and some minutes of real
 # Sudoku training with its curve. One log per part and a summary go to OUTPUT_DIR.
 #
 # Settings (environment variables):
@@ -61,6 +61,9 @@ else
   note "step: skipped, benchmarks/step.py does not exist yet"
 fi
 
+# What a checkpoint costs, at once and in the background.
+part save 45 "$PYTHON" -m benchmarks.save --saves 3 --every 5 --batch 384 --output "$OUT/save.json"
+
 if exists tools.plan; then
   part plan 60 "$PYTHON" -m tools.plan experiment=sudoku_laptop_16gb --measure
 else
@@ -82,6 +85,7 @@ if exists hrm_scale.train && [ -f "${DATA:-/nowhere}/dataset.json" ]; then
     data_path="$DATA" checkpoint_path="$OUT/run" max_time="${TRAIN_SECONDS}s" resume=never log.console=line
   # The curve: the numbers themselves; they outlive every way of drawing them.
   cp "$OUT/run/metrics.jsonl" "$OUT/curve.jsonl" 2>/dev/null && note "curve: $OUT/curve.jsonl"
+  "$PYTHON" -m tools.run plot "$OUT/run" --out "$OUT/curve.png" 2>&1 | tail -n 1
 else
   note "train: skipped, no data set (SUDOKU_DATA) or no trainer"
 fi
