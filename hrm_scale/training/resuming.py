@@ -37,15 +37,19 @@ def find_checkpoint(
                 " delete the folder, or type resume=auto to go on with it"
             )
         return None, notes
+    if path is None and refusals:
+        # To begin anew would take weeks, and write over what may still be mended.
+        raise CheckpointError(
+            f"none of the {len(refusals)} checkpoints of {run_dir} is valid, newest: {refusals[0]};"
+            f" restore one from a copy, or move {run_dir}/checkpoints away to start from the"
+            " beginning"
+        )
     if path is None:
         if run.resume == "must":
-            why = "; ".join(refusals) or "there is none"
             raise CheckpointError(
-                f"resume=must, but {run_dir} has no valid checkpoint ({why}): type resume=auto to"
-                " start from the beginning"
+                f"resume=must, but {run_dir} has no checkpoint: type resume=auto to start from the"
+                " beginning"
             )
-        if refusals:
-            notes.append("no valid checkpoint is left: the run starts from the beginning")
         return None, notes
     found = read_checkpoint(path, check="none")
     require_resumable(found)

@@ -161,7 +161,7 @@ CASES = [
     Case(
         "unreadable checkpoint, resuming",
         EXIT_CHECKPOINT,
-        ("resume=must",),
+        ("is valid, newest:", "model.safetensors"),
         damage_checkpoint,
         extra=("resume=must",),
     ),

@@ -174,12 +174,15 @@ def test_two_ranks_pass_over_the_files_of_one_together(data: Path, run: Path) ->
 def test_nothing_valid_is_left(data: Path, run: Path) -> None:
     for folder in (run / "checkpoints").glob("step-*"):
         truncate(folder)
-    text = refusal(data, run, EXIT_CHECKPOINT, resume="must")
-    assert "resume=must" in text
-    assert "optimizer.safetensors" in text
-    log = go_on(data, run)
-    told_once(log, "no valid checkpoint is left")
-    assert "resumed at step" not in log
+    before = saved_steps(run)
+    # Neither does it begin anew over what may still be mended.
+    for resume in ("must", "auto"):
+        text = refusal(data, run, EXIT_CHECKPOINT, resume=resume)
+        assert f"none of the {len(before)} checkpoints of {run} is valid" in text
+        assert "optimizer.safetensors" in text
+    assert saved_steps(run) == before
+    (run / "checkpoints").rename(run / "damaged")
+    assert "resumed at step" not in go_on(data, run)
 
 
 # --- other settings, other data -------------------------------------------------------------------
@@ -191,7 +194,7 @@ def test_nothing_valid_is_left(data: Path, run: Path) -> None:
         ({"global_batch_size": 32}, "global_batch_size=16"),
         ({"arch__hidden_size": 64}, "the checkpoint is of another model"),
         ({"arch__L_layers": 2}, "the checkpoint is of another model"),
-        ({"arch__puzzle_emb_ndim": 32}, "shape"),
+        ({"arch__puzzle_emb_ndim": 32}, "the model needs"),
     ],
     ids=str,
 )

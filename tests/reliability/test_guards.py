@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -204,3 +205,33 @@ def test_going_back_is_a_resume_past_the_samples(
     train(fresh, None)
     assert read_checkpoint(run).state["samples"] == 64 + 15 * 8
     assert_same_bits(tensors_of(run), tensors_of(fresh))
+
+
+@pytest.mark.multi
+def test_when_one_rank_hangs_all_say_where_they_are(data: Path, tmp_path: Path) -> None:
+    """...and the run, once it goes on, ends as it would have."""
+    run = tmp_path / "run"
+
+    def hang(trainer: Trainer) -> None:
+        original, count = trainer.engine.backward, 0
+
+        def a_disk_that_does_not_answer(loss: torch.Tensor) -> None:
+            nonlocal count
+            count += 1
+            if count == 5 and trainer.engine.rank == 1:
+                time.sleep(4)
+            original(loss)
+
+        trainer.engine.backward = a_disk_that_does_not_answer  # type: ignore[method-assign]
+
+    def work() -> None:
+        changes = {**SETTINGS, "max_steps": 8, "guards__stall_minutes": 1.5 / 60}
+        train_here(data, run, hang, **changes).engine.close()
+
+    run_ranks(2, work)
+    waiting, asleep = ((run / "stacks" / f"rank-0000{rank}.txt").read_text() for rank in (0, 1))
+    assert "rank 0 has made no progress" in waiting
+    assert "rank 1 has made no progress" in asleep
+    assert "a_disk_that_does_not_answer" in asleep
+    assert "at step 4 (training)" in asleep
+    assert saved_steps(run)[-1] == 8
