@@ -50,6 +50,7 @@ class Saving:
         self.background = BackgroundSaves(self.checkpoints)
         self.saved_step = self.state.step
         self._weights_step = -1
+        self._short_of_disk = False
         self._saved_at = self.clock.total_seconds
 
     @property
@@ -141,8 +142,10 @@ class Saving:
 
     def _warn_of_disk(self) -> None:
         size = self.checkpoints.last_bytes
-        if size and (warning := disk_warning(self.run_dir, size)):
+        warning = disk_warning(self.run_dir, size) if size else None
+        if warning and not self._short_of_disk:  # not again at every save until there was room
             self.reporter.warn(warning)
+        self._short_of_disk = warning is not None
 
     def _tell_warnings(self) -> None:
         for warning in self.checkpoints.warnings:
