@@ -53,10 +53,10 @@ def disk(whole: Path, tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(target)], check=True, timeout=20)
 
 
-@pytest.mark.parametrize("asynchronous", ["false", "true"])
-def test_the_run_ends_well(data: Path, whole: Path, disk: Path, asynchronous: str) -> None:
+def test_the_run_ends_well(data: Path, whole: Path, disk: Path) -> None:
     run = disk / "run"
-    settings = {**SETTINGS, "checkpoint__asynchronous": asynchronous}
+    # The last save, and that alone, is one at once.
+    settings = {**SETTINGS, "checkpoint__asynchronous": "true"}
     done = call("hrm_scale.train", *arguments(data, run, **settings))
     assert done.returncode == 0, done.stderr
     told = done.stdout + done.stderr

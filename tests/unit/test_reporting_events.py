@@ -192,6 +192,7 @@ def test_how_it_ended_is_recorded(
 ) -> None:
     trainer = MagicMock()
     trainer.stop.__exit__.return_value = False
+    trainer.stop.interrupted = False
     trainer.engine.rank = 0
     trainer.run.side_effect = error
     trainer.reporter = Reporter([EventsSink(tmp_path / "events.jsonl")])
