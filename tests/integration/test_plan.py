@@ -133,9 +133,8 @@ def test_predictions_against_real_steps(capsys: pytest.CaptureFixture[str]) -> N
 
 @pytest.mark.slow
 def test_predictions_of_compiled_blocks_against_real_steps() -> None:
-    """One shape kept and one computed again; `python -m hrm_scale.planning.check` does all."""
-    for case in (CASES[0], CASES[5]):
-        assert check(case, compiled=True).worst <= 0.1
+    """One whose activations are computed again; `python -m hrm_scale.planning.check` does all."""
+    assert check(CASES[5], compiled=True).worst <= 0.1
 
 
 def test_the_documents_table_is_what_the_tool_prints(capsys: pytest.CaptureFixture[str]) -> None:
