@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from hrm_scale.errors import (
     EXIT_ENVIRONMENT,
 )
 from tests.runs import arguments, call, error_lines, train_here
+from tests.small_disk import small_disk
 from tests.unit.data_sets import write_online
 
 pytestmark = pytest.mark.slow
@@ -219,29 +221,13 @@ def test_one_line_and_the_documented_status(
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
-    mounted: list[Path] = []
-
-    def mount(size: str) -> Path:
-        target = tmp_path / "disk"
-        target.mkdir()
-        command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(target)]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=20)
-        except FileNotFoundError:
-            pytest.skip("no mount command: a disk that is really full cannot be made")
-        if done.returncode != 0:
-            pytest.skip(f"may not mount a tmpfs here: {done.stderr.strip()}")
-        mounted.append(target)
-        return target
-
-    yield mount
-    for target in mounted:
-        subprocess.run(["umount", str(target)], check=True, timeout=20)
+def disk_of(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    with ExitStack() as mounted:
+        yield lambda size: mounted.enter_context(small_disk(tmp_path / "disk", size))
 
 
-def test_no_disk_space_for_a_data_set(small_disk: Callable[[str], Path]) -> None:
-    disk = small_disk("64k")
+def test_no_disk_space_for_a_data_set(disk_of: Callable[[str], Path]) -> None:
+    disk = disk_of("64k")
     line = ["--source", "generate", "--size", "4", "--count", "150", "--test-size", "20"]
     line += ["--num-aug", "50", "--storage", "dense"]
     done = call("shards.sudoku", *line, "--output-dir", disk / "data")
@@ -250,18 +236,18 @@ def test_no_disk_space_for_a_data_set(small_disk: Callable[[str], Path]) -> None
 
 
 def test_no_disk_space_for_the_last_checkpoint(
-    trained: tuple[Path, Path], small_disk: Callable[[str], Path]
+    trained: tuple[Path, Path], disk_of: Callable[[str], Path]
 ) -> None:
-    disk = small_disk("256k")
+    disk = disk_of("256k")
     done = call("hrm_scale.train", *arguments(trained[0], disk / "run", max_steps=3))
     check(done, EXIT_CHECKPOINT, "space", "step 3")
     assert not list(disk.glob("run/checkpoints/step-*"))
 
 
 def test_no_disk_space_in_between_is_a_warning_and_training_goes_on(
-    trained: tuple[Path, Path], small_disk: Callable[[str], Path]
+    trained: tuple[Path, Path], disk_of: Callable[[str], Path]
 ) -> None:
-    disk = small_disk("256k")
+    disk = disk_of("256k")
     line = arguments(
         trained[0],
         disk / "run",

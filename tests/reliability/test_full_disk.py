@@ -11,6 +11,7 @@ import pytest
 
 from hrm_scale.checkpoint import latest_valid, read_checkpoint
 from tests.runs import arguments, call, tensors_of, train_here
+from tests.small_disk import small_disk
 from tests.unit.data_sets import write_online
 
 pytestmark = pytest.mark.slow
@@ -39,18 +40,9 @@ def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def disk(whole: Path, tmp_path: Path) -> Iterator[Path]:
-    target = tmp_path / "disk"
-    target.mkdir()
     size = read_checkpoint(whole).manifest.total_bytes * 3 // 2
-    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(target)]
-    try:
-        mounted = subprocess.run(command, capture_output=True, text=True, timeout=20)
-    except FileNotFoundError:
-        pytest.skip("no mount command: a disk that is really full cannot be made")
-    if mounted.returncode != 0:
-        pytest.skip(f"may not mount a tmpfs here: {mounted.stderr.strip()}")
-    yield target
-    subprocess.run(["umount", str(target)], check=True, timeout=20)
+    with small_disk(tmp_path / "disk", size) as target:
+        yield target
 
 
 def test_the_run_ends_well(data: Path, whole: Path, disk: Path) -> None:

@@ -27,6 +27,7 @@ from hrm_scale.checkpoint import (
     set_aside_after,
 )
 from hrm_scale.errors import EXIT_CHECKPOINT, CheckpointError
+from tests.small_disk import small_disk
 
 ROOT = Path(__file__).parents[2]
 
@@ -147,17 +148,8 @@ def test_failure_while_tensors_are_written(tmp_path: Path, monkeypatch: pytest.M
 
 @pytest.fixture
 def tiny_disk(tmp_path: Path) -> Iterator[Path]:
-    target = tmp_path / "disk"
-    target.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(target)]
-    try:
-        mounted = subprocess.run(command, capture_output=True, text=True, timeout=20)
-    except FileNotFoundError:
-        pytest.skip("no mount command: a disk that is really full cannot be made")
-    if mounted.returncode != 0:
-        pytest.skip(f"may not mount a tmpfs here: {mounted.stderr.strip()}")
-    yield target
-    subprocess.run(["umount", str(target)], check=True, timeout=20)
+    with small_disk(tmp_path / "disk", 512 << 10) as target:
+        yield target
 
 
 def test_disk_really_full(tiny_disk: Path) -> None:
