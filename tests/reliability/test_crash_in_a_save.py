@@ -89,16 +89,10 @@ def value_of(path: Path) -> float:
 def test_no_moment_of_a_save_loses_what_was_saved(
     case: str, background: bool, tmp_path: Path
 ) -> None:
-    # A thread pool of the parent's does not live in a child.
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        number, died = 0, True
-        while died:
-            number += 1
-            died = _one(case, background, tmp_path / f"run{number}", number)
-    finally:
-        torch.set_num_threads(threads)
+    number, died = 0, True
+    while died:
+        number += 1
+        died = _one(case, background, tmp_path / f"run{number}", number)
     # Folder, four documents, two parts, manifest, names: less would mean that nothing was counted.
     assert number > 20
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from hrm_scale.errors import EXIT_CHECKPOINT, EXIT_DATA
 from tests.ranks import import_everything
@@ -240,12 +239,3 @@ def test_a_byte_of_a_shard_is_named_with_its_record(data: Path, run: Path, tmp_p
     shutil.copy(data / "train" / shard.name, shard)
     (run / "log.txt").unlink()
     told_once(go_on(moved, run), f"resumed at step {DAMAGED}")
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Any:
-    """As the processes have."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)

@@ -39,14 +39,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_online(tmp_path_factory.mktemp("guards") / "data", examples=100)
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Any:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def poison_gradient(*times: int, rank: int = 0) -> Callable[[Trainer], None]:
     """The n-th backward passes of a process, on one rank, give gradients that are no numbers."""
 

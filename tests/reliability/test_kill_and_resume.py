@@ -47,15 +47,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_online(tmp_path_factory.mktemp("kill") / "data", examples=100)
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Any:
-    """As the processes have: sums in another order are other sums."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def assert_same_end(one: Path, other: Path) -> None:
     assert saved_steps(one)[-1] == saved_steps(other)[-1] == STEPS
     assert_same_bits(tensors_of(one), tensors_of(other))
