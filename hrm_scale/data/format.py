@@ -38,6 +38,10 @@ COLUMN_DTYPES = {
     "puzzle_identifiers": "<i4",
     "groups": "<i4",
     "puzzles": "<i4",
+    # ARC only: variants of the row's task, sides of both grids, top-left corner of both.
+    "variants": "<i4",
+    "shapes": "|u1",
+    "offsets": "|u1",
 }
 ALLOWED_DTYPES = frozenset(
     ["|b1", "|i1", "|u1", "<i2", "<u2", "<i4", "<u4", "<i8", "<u8", "<f4", "<f8"]
@@ -172,6 +176,15 @@ def read_json(file: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise DataError(f"{file}: holds a {type(content).__name__}, expected a JSON object")
     return content
+
+
+def row_shape(column: str, meta: DatasetMeta) -> tuple[int, ...] | None:
+    """Shape of one row of a column whose meaning is fixed; None for a builder's own column."""
+    if column in ("inputs", "labels"):
+        return (meta.seq_len,)
+    if column in COLUMN_DTYPES:
+        return {"shapes": (4,), "offsets": (2,)}.get(column, ())
+    return None
 
 
 def member_name(record: int, column: str, codec: str) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import xxhash
 
 from hrm_scale.data.cache import SharedCache
-from hrm_scale.data.format import COLUMN_DTYPES, MAX_HEADER_BYTES, DatasetMeta, npy_header
+from hrm_scale.data.format import MAX_HEADER_BYTES, DatasetMeta, npy_header, row_shape
 from hrm_scale.data.index import SplitIndex
 from hrm_scale.data.members import MemberError, decompress, parse_npy
 from hrm_scale.data.values import out_of_range
@@ -31,8 +31,8 @@ class SplitReader:
     def __init__(self, folder: Path, index: SplitIndex, meta: DatasetMeta, *, verify: bool) -> None:
         self._folder = folder
         for name, column in index.columns.items():
-            wanted = (meta.seq_len,) if name in ("inputs", "labels") else ()
-            if name in COLUMN_DTYPES and column.row_shape != wanted:
+            wanted = row_shape(name, meta)
+            if wanted is not None and column.row_shape != wanted:
                 raise DataError(
                     f"{folder}: rows of column {name} have shape {column.row_shape}, dataset.json"
                     f" asks for {wanted}: build the data set again"

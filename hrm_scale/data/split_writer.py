@@ -15,6 +15,7 @@ from hrm_scale.data.format import (
     REQUIRED_COLUMNS,
     DatasetMeta,
     SplitInfo,
+    row_shape,
 )
 from hrm_scale.data.index import ColumnSpec, SplitIndex, write_index
 from hrm_scale.data.shard_writer import ShardWriter
@@ -201,7 +202,8 @@ class SplitWriter:
                 raise DataError(
                     f"{where}: column {name!r} of type {array.dtype.str} is not allowed"
                 )
-            row = (self._meta.seq_len,) if name in ("inputs", "labels") else array.shape[1:]
+            row = row_shape(name, self._meta) if array.ndim else ()
+            row = array.shape[1:] if row is None else row
             if array.ndim < 1 or array.shape[1:] != row or len(array) != len(columns["inputs"]):
                 raise DataError(f"{where}: column {name} has shape {array.shape}, not [n, {row}]")
             piece[name] = array
