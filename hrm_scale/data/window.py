@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hrm_scale.data.augment import pack_sudoku
 from hrm_scale.data.reader import SplitReader
 from hrm_scale.errors import DataError
 
@@ -57,6 +56,8 @@ class Window:
         self._reader = reader
         self._records = records
         self._counts = [reader.rows(record) for record in records]
+        if reader.reads_ahead:
+            reader.urgent(records)
         parts: list[dict[str, np.ndarray] | None] = []
         for record, rows in zip(records, self._counts, strict=True):
             try:
@@ -64,8 +65,9 @@ class Window:
             except DataError as error:
                 masked.add(record, rows, error)
                 parts.append(None)
+        # What lies elsewhere may be thrown out of the node's cache, but not out of here.
+        self._held: list[np.ndarray] = []
         self._damaged: np.ndarray | None = None
-        self._packed: np.ndarray | None = None
         if any(part is None for part in parts):
             self._damaged = np.repeat([part is None for part in parts], self._counts)
         self._tables: dict[str, np.ndarray] = {}
@@ -85,18 +87,22 @@ class Window:
                         for part, rows in zip(parts, self._counts, strict=True)
                     ]
                 )
+        elif reader.reads_ahead:
+            self._held = [part[name] for part in parts if part is not None for name in names]
 
-    def boards(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """A table of packed Sudokus (`pack_sudoku`) and the rows of it that are these rows."""
-        if self._tables:
-            if self._packed is None:
-                self._packed = pack_sudoku(self._tables["inputs"], self._tables["labels"])
-            return self._packed, rows
-        width = self._reader.index.columns["inputs"].row_shape[0]
-        inputs, labels = np.empty((2, len(rows), width), np.uint8)
-        self.take("inputs", rows, inputs)
-        self.take("labels", rows, labels)
-        return pack_sudoku(inputs, labels), np.arange(len(rows))
+    @property
+    def in_memory(self) -> bool:
+        """Are the columns laid end to end in memory?"""
+        return bool(self._tables)
+
+    def column(self, name: str) -> np.ndarray:
+        """All rows of a column."""
+        if name in self._tables:
+            return self._tables[name]
+        spec = self._reader.index.columns[name]
+        column = np.empty((sum(self._counts), *spec.row_shape), spec.dtype)
+        self.take(name, np.arange(len(column)), column)
+        return column
 
     def damaged(self, rows: np.ndarray) -> np.ndarray | None:
         """Which of the rows belong to a damaged record, bool [n]; None when none can."""
@@ -114,11 +120,17 @@ class Window:
         where = np.searchsorted(starts, rows, side="right") - 1
         local = rows - starts[where]
         places = [self._reader.address(record, name) for record in self._records]
-        shards, offsets = np.array(places, np.int64).T
+        pieces, offsets = np.array(places, np.int64).T
         target = out.reshape(len(rows), -1).view(np.uint8)
-        for shard in np.unique(shards[where]):
-            chosen = np.flatnonzero(shards[where] == shard)
-            content = self._reader.shard_bytes(int(shard))
+        of_row = pieces[where]
+        for piece in np.unique(of_row).tolist():
+            chosen = np.flatnonzero(of_row == piece)
+            try:
+                content = self._reader.shard_bytes(piece)
+            except DataError:
+                if self._damaged is None:
+                    raise
+                continue  # missing as a whole, and masked
             begins = offsets[where[chosen]] + local[chosen] * spec.row_bytes
             # Every possible start of a row, as one overlapping view: no copy of the file.
             rows_at = np.lib.stride_tricks.sliding_window_view(content, spec.row_bytes)

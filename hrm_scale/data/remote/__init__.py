@@ -1,0 +1,1 @@
+"""Data sets that lie elsewhere: addresses, downloads, and the cache of the node."""
