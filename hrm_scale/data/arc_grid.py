@@ -33,18 +33,14 @@ def dihedral(grid: np.ndarray, number: int) -> np.ndarray:
     0 nothing; 1, 2, 3 quarter turns counter-clockwise; 4 left-right and 5 up-down mirrored; 6
     transposed; 7 mirrored at the other diagonal.
     """
-    if number in (1, 2, 3):
-        return np.rot90(grid, number, axes=(-2, -1))
-    if number == 4:
-        return grid[..., ::-1]
-    if number == 5:
-        return grid[..., ::-1, :]
-    if number == 6:
-        return np.swapaxes(grid, -1, -2)
-    if number == 7:
-        return np.rot90(grid, 1, axes=(-2, -1))[..., ::-1]
-    if number:
+    if not 0 <= number <= 7:
         raise ValueError(f"{number} is not a dihedral transformation, they are 0 to 7")
+    if number in (1, 3, 6, 7):
+        grid = np.swapaxes(grid, -1, -2)
+    if number in (1, 2, 5, 7):
+        grid = grid[..., ::-1, :]
+    if number in (2, 3, 4, 7):
+        grid = grid[..., ::-1]
     return grid
 
 

@@ -20,6 +20,7 @@ _MASK = (1 << 64) - 1
 
 # Purposes: the first part of every key, so that no two streams ever share numbers.
 STRIPES, RECORDS, ROWS, PUZZLES, AUGMENT_DRAW, SYMMETRY, SUBSET = range(1, 8)
+VARIANT, STILL, TRANSLATION, CUT = range(8, 12)
 
 
 def mix(value: int) -> int:

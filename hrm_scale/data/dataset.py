@@ -5,41 +5,58 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from hrm_scale.data.batch import EvalBatch, widen
+from hrm_scale.data.arc_grid import VARIANT_BYTES
+from hrm_scale.data.batch import EvalBatch, make_batch
 from hrm_scale.data.counter import SUBSET, make_key, permutation
 from hrm_scale.data.format import (
+    AUGMENTATIONS_FILE,
     IDENTIFIERS_FILE,
     INDEX_FILE,
+    MAX_HEADER_BYTES,
     MAX_JSON_BYTES,
     DatasetMeta,
     SplitInfo,
     read_meta,
 )
+from hrm_scale.data.identifier_table import (
+    Task,
+    parse_augmentations,
+    parse_identifiers,
+    tasks_of,
+    variant_names,
+)
 from hrm_scale.data.index import SplitIndex, read_index
 from hrm_scale.data.reader import SplitReader
 from hrm_scale.data.rebuild import scan_split
 from hrm_scale.errors import ConfigError, DataError, nearest
-from hrm_scale.untrusted import parse_json, read_bytes
+from hrm_scale.untrusted import read_bytes
+
+if TYPE_CHECKING:
+    from hrm_scale.data.stream import ReadOptions, Stream
 
 _LOG = logging.getLogger("hrm_scale.data")
 
 
-def open_dataset(path: str | Path) -> Dataset:
-    """Open a data set folder. DataError when missing, not a data set, or damaged."""
-    return Dataset(Path(path))
-
-
 class Dataset:
-    """A data set on disk. meta: `DatasetMeta`; path: its folder."""
+    """A data set in a folder. meta: `DatasetMeta`; path: the folder; name: what messages call it.
+
+    Where the bytes come from is decided by `_read_meta`, `_read_index`, `read_file` and `reader`
+    alone, which a data set that lies elsewhere overrides.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.meta: DatasetMeta = read_meta(path)
+        self.name = str(path)
+        self.meta: DatasetMeta = self._read_meta()
         self._indexes: dict[str, SplitIndex] = {}
-        for split in self.meta.splits:
+
+    def _read_meta(self) -> DatasetMeta:
+        path, meta = self.path, read_meta(self.path)
+        for split in meta.splits:
             if not (path / split).is_dir():
                 raise DataError(
                     f"{path / split}: the folder of split {split!r} is missing: restore it or "
@@ -53,6 +70,7 @@ class Dataset:
                     INDEX_FILE,
                     path,
                 )
+        return meta
 
     def split(self, name: str) -> SplitInfo:
         """Counts of a split. DataError naming the splits there are."""
@@ -60,36 +78,73 @@ class Dataset:
         if info is None:
             known = sorted(self.meta.splits)
             raise DataError(
-                f"{self.path}: has no split {name!r}, only {', '.join(known)}."
+                f"{self.name}: has no split {name!r}, only {', '.join(known)}."
                 f"{nearest(name, known)}"
             )
         return info
 
+    def epoch_examples(self, split: str) -> float:
+        """Examples in an epoch on average: it shows every group once, by one of its puzzles."""
+        info = self.split(split)
+        return info.groups * info.examples / info.puzzles
+
     def index(self, split: str) -> SplitIndex:
         """The split's index, from `index.json` or, when that is missing, from the tars."""
         if split not in self._indexes:
-            info, folder = self.split(split), self.path / split
-            if (folder / INDEX_FILE).is_file():
-                self._indexes[split] = read_index(folder, info)
-            else:
-                self._indexes[split] = scan_split(folder, info)
+            self._indexes[split] = self._read_index(split, self.split(split))
         return self._indexes[split]
+
+    def _read_index(self, split: str, info: SplitInfo) -> SplitIndex:
+        folder = self.path / split
+        if (folder / INDEX_FILE).is_file():
+            return read_index(folder, info)
+        return scan_split(folder, info)
 
     def reader(self, split: str, *, verify: bool = True) -> SplitReader:
         """A new reader of a split, with its own record of what has been verified."""
         return SplitReader(self.path / split, self.index(split), self.meta, verify=verify)
 
-    def identifiers(self) -> list[str]:
-        """Names of the puzzle identifiers."""
-        file = self.path / IDENTIFIERS_FILE
+    def stream(self, split: str, options: ReadOptions) -> Stream:
+        """The examples of a split by their position in the order of training."""
+        from hrm_scale.data.stream import SplitStream
+
+        return SplitStream(self, split, options)
+
+    def read_file(self, name: str, limit: int = MAX_JSON_BYTES) -> bytes:
+        """A small file that lies beside the splits. DataError when missing or beyond `limit`."""
         try:
-            names = parse_json(read_bytes(file, MAX_JSON_BYTES, links=True))
+            return read_bytes(self.path / name, limit, links=True)
+        except FileNotFoundError as error:
+            raise DataError(f"{self.path / name}: missing: build the data set again") from error
         except (OSError, ValueError) as error:
-            raise DataError(f"{file}: missing or damaged: build the data set again") from error
-        texts = isinstance(names, list) and all(isinstance(name, str) for name in names)
-        if not texts or len(names) != self.meta.num_puzzle_identifiers:
-            raise DataError(f"{file}: does not hold {self.meta.num_puzzle_identifiers} names")
-        return names
+            raise DataError(f"{self.path / name}: {error}: build the data set again") from error
+
+    def identifiers(self) -> list[str]:
+        """Names of all puzzle identifiers (of ARC: `hrm_scale.data.arc_grid.variant_name`)."""
+        entries = self._identifier_entries()
+        if all(isinstance(entry, str) for entry in entries):
+            return cast("list[str]", entries)
+        return variant_names(cast("list[Task]", entries), self.augmentations())
+
+    def tasks(self) -> list[Task]:
+        """(name, first identifier, how many) of every task, the blank one included, in order."""
+        entries = self._identifier_entries()
+        if all(isinstance(entry, str) for entry in entries):
+            return tasks_of(cast("list[str]", entries))
+        return cast("list[Task]", entries)
+
+    def augmentations(self) -> np.ndarray:
+        """Variant of every identifier, uint8 [identifiers, 11] (`hrm_scale.data.arc_grid`).
+
+        DataError when the data set has none, or another table than `dataset.json` says.
+        """
+        limit = self.meta.num_puzzle_identifiers * VARIANT_BYTES + MAX_HEADER_BYTES
+        content = self.read_file(AUGMENTATIONS_FILE, limit)
+        return parse_augmentations(content, self.meta, f"{self.name}/{AUGMENTATIONS_FILE}")
+
+    def _identifier_entries(self) -> list[str] | list[Task]:
+        where = f"{self.name}/{IDENTIFIERS_FILE}"
+        return parse_identifiers(self.read_file(IDENTIFIERS_FILE), self.meta, where)
 
     def read(
         self, split: str, columns: Sequence[str], start: int, stop: int
@@ -99,7 +154,7 @@ class Dataset:
         index = reader.index
         if unknown := [name for name in columns if name not in index.columns]:
             raise DataError(
-                f"{self.path / split}: no column {unknown[0]!r}, only {', '.join(index.columns)}"
+                f"{self.name}/{split}: no column {unknown[0]!r}, only {', '.join(index.columns)}"
             )
         start, stop = max(0, start), min(stop, int(index.first[-1]))
         parts: dict[str, list[np.ndarray]] = {name: [] for name in columns}
@@ -172,4 +227,4 @@ class Dataset:
                 inputs[at] = columns["inputs"][inside]
                 labels[at] = columns["labels"][inside]
                 identifiers[at] = columns["puzzle_identifiers"][inside]
-            yield EvalBatch(widen(inputs, labels, identifiers, meta, index < 0), rows, index)
+            yield EvalBatch(make_batch(inputs, labels, identifiers, meta, index < 0), rows, index)

@@ -21,6 +21,8 @@ from hrm_scale.untrusted import parse_json, read_bytes
 SCHEMA_VERSION = 1
 DATASET_FILE = "dataset.json"
 IDENTIFIERS_FILE = "identifiers.json"
+AUGMENTATIONS_FILE = "augmentations.npy"
+TEST_PUZZLES_FILE = "test_puzzles.json"
 INDEX_FILE = "index.json"
 SHARD_NAME = re.compile(r"shard-[0-9]{5,9}\.tar")
 COLUMN_NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
@@ -125,22 +127,27 @@ def read_meta(path: Path) -> DatasetMeta:
         if scheme := _ADDRESS.match(str(path)):
             # Not shown in full: addresses may hold a password.
             raise DataError(
-                f"{scheme[0]}...: data sets are read from folders only, an address was given:"
-                " copy the data set to this machine and give its folder"
+                f"{scheme[0]}...: this reads folders only, an address was given: copy the data set"
+                " to this machine and give its folder"
             )
         raise DataError(
-            f"{path}: no such data set: `python -m shards.sudoku --output-dir {path}` builds one"
+            f"{path}: no such data set: `python -m shards.sudoku --output-dir {path}` builds one, and"
+            " so do shards.arc and shards.maze"
         )
     if not file.is_file():
         raise DataError(
             f"{path}: not a data set (no {DATASET_FILE} in it): give the folder a builder wrote, "
-            f"or build one with `python -m shards.sudoku --output-dir DIR`"
+            "or build one with shards.sudoku, shards.arc or shards.maze"
         )
-    content = read_json(file)
+    return parse_meta(read_json(file), str(file))
+
+
+def parse_meta(content: dict[str, Any], where: str) -> DatasetMeta:
+    """The values of a `dataset.json` that `where` names, checked. DataError as `read_meta`."""
     version = content.pop("schema_version", None)
     if version != SCHEMA_VERSION:
         raise DataError(
-            f"{file}: schema_version is {version!r}, this program reads {SCHEMA_VERSION}: "
+            f"{where}: schema_version is {version!r}, this program reads {SCHEMA_VERSION}: "
             "update the program, or build the data set again"
         )
     try:
@@ -149,7 +156,7 @@ def read_meta(path: Path) -> DatasetMeta:
         _check_meta(meta)
     except (TypeError, KeyError, AttributeError, ValueError) as error:
         raise DataError(
-            f"{file}: damaged or foreign ({error}): build the data set again, or restore the file"
+            f"{where}: damaged or foreign ({error}): build the data set again, or restore the file"
         ) from error
     return meta
 
@@ -166,15 +173,24 @@ def _check_meta(meta: DatasetMeta) -> None:
 def read_json(file: Path) -> dict[str, Any]:
     try:
         # Data sets often lie in caches that link to the real files.
-        content = parse_json(read_bytes(file, MAX_JSON_BYTES, links=True))
+        data = read_bytes(file, MAX_JSON_BYTES, links=True)
     except FileNotFoundError as error:
         raise DataError(f"{file}: missing: restore it or build the data set again") from error
     except ValueError as error:
+        raise DataError(f"{file}: {error}: restore it or build the data set again") from error
+    return parse_object(data, str(file))
+
+
+def parse_object(data: bytes, where: str) -> dict[str, Any]:
+    """The JSON object in a file that `where` names. DataError for anything else."""
+    try:
+        content = parse_json(data)
+    except ValueError as error:
         raise DataError(
-            f"{file}: not valid JSON ({error}): restore it or build the data set again"
+            f"{where}: not valid JSON ({error}): restore it or build the data set again"
         ) from error
     if not isinstance(content, dict):
-        raise DataError(f"{file}: holds a {type(content).__name__}, expected a JSON object")
+        raise DataError(f"{where}: holds a {type(content).__name__}, expected a JSON object")
     return content
 
 

@@ -71,17 +71,27 @@ class GroupTable:
 
     def window_rows(self, records: np.ndarray, key: int, seed: int, epoch: int) -> np.ndarray:
         """Rows of a window in training order, as indices into its records laid end to end."""
+        puzzles, shift = self._window_puzzles(records, key, seed, epoch)
+        return _ranges(self.row_bounds[puzzles] + shift, self.row_bounds[puzzles + 1] + shift)
+
+    def window_sizes(self, records: np.ndarray, key: int, seed: int, epoch: int) -> np.ndarray:
+        """Examples of every puzzle of a window in training order."""
+        puzzles, _ = self._window_puzzles(records, key, seed, epoch)
+        return self.row_bounds[puzzles + 1] - self.row_bounds[puzzles]
+
+    def _window_puzzles(
+        self, records: np.ndarray, key: int, seed: int, epoch: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Puzzles of a window in training order, and what turns the number of a row of theirs in
+        the split into its place in the concatenated window."""
         firsts, lasts = self.group_bounds[records], self.group_bounds[records + 1]
         groups = _ranges(firsts, lasts)
-        # Distance from a row's number in the split to its place in the concatenated window.
         record_first = self.row_bounds[self.puzzle_bounds[firsts]]
         record_size = self.row_bounds[self.puzzle_bounds[lasts]] - record_first
         shift = np.cumsum(record_size) - record_size - record_first
         shift = np.repeat(shift, lasts - firsts)
         shuffled = permutation(key, len(groups))
-        puzzles = self._draw(groups[shuffled], seed, epoch)
-        shift = shift[shuffled]
-        return _ranges(self.row_bounds[puzzles] + shift, self.row_bounds[puzzles + 1] + shift)
+        return self._draw(groups[shuffled], seed, epoch), shift[shuffled]
 
     def _draw(self, groups: np.ndarray, seed: int, epoch: int) -> np.ndarray:
         """One puzzle for each group, drawn uniformly among the group's puzzles."""

@@ -24,6 +24,7 @@ from hrm_scale.data.format import (
     REQUIRED_COLUMNS,
     SHARD_NAME,
     SplitInfo,
+    parse_object,
     read_json,
 )
 from hrm_scale.errors import DataError
@@ -222,12 +223,21 @@ def read_index(folder: Path, info: SplitInfo) -> SplitIndex:
     """Read `index.json` and compare it with `dataset.json`. DataError when it does not fit."""
     file = folder / INDEX_FILE
     advice = f"delete it and type `python -m tools.shards verify {folder.parent}`"
+    return _checked(read_json(file), info, str(file), advice)
+
+
+def parse_index(content: bytes, info: SplitInfo, where: str, advice: str) -> SplitIndex:
+    """`read_index` for the bytes of a file that lies elsewhere."""
+    return _checked(parse_object(content, where), info, where, advice)
+
+
+def _checked(content: dict[str, Any], info: SplitInfo, where: str, advice: str) -> SplitIndex:
     try:
-        index = SplitIndex.from_json(read_json(file))
+        index = SplitIndex.from_json(content)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else str(error)
-        raise DataError(f"{file}: damaged index ({reason}): {advice}") from error
-    match_index(index, info, str(file), advice)
+        raise DataError(f"{where}: damaged index ({reason}): {advice}") from error
+    match_index(index, info, where, advice)
     return index
 
 

@@ -6,25 +6,19 @@ import itertools
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from hrm_scale.data.augment import augment_packed, draw_augmentations
-from hrm_scale.data.batch import Batch, widen
+from hrm_scale.data.batch import MOST_NARROW, Batch, make_batch
 from hrm_scale.data.buffers import BufferPool
-from hrm_scale.data.cache import SharedCache
-from hrm_scale.data.groups import GroupTable
-from hrm_scale.data.order import Layout, Order, Piece
 from hrm_scale.data.prefetch import ordered
-from hrm_scale.data.window import MaskedRecords, Window
+from hrm_scale.data.stream import ReadOptions
 from hrm_scale.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from hrm_scale.data.dataset import Dataset
 
 STATE_VERSION = 1
-ROWS_TOGETHER = 1536
-"""Rows a rank gathers at once where its batches are smaller: what a core's cache holds. Four times
-as many with augmentation, whose fixed cost per gather is higher."""
+BYTES_TOGETHER = 1 << 17
+"""Bytes of tokens a rank gathers at once where its batches are smaller: what a core's cache holds.
+Four times as many with augmentation, whose fixed cost per gather is higher."""
 
 
 class Loader:
@@ -33,9 +27,11 @@ class Loader:
     global_batch_size G, accumulation K, ranks R: micro-step m of rank r takes rows
     ``[m*G/K + r*G/(K*R), ... + G/(K*R))`` of global batch b, which is positions [bG, (b+1)G).
     window: records shuffled together, None for the whole epoch. threads: 0 reads in the caller.
-    prefetch: global batches made ahead (small ones: at least two gathers of ROWS_TOGETHER rows).
+    prefetch: global batches made ahead (small ones: at least two gathers of BYTES_TOGETHER).
     on_error: "raise" | "mask" (rows of a damaged record become padding with labels -100; more
     than `mask_budget` of the split's examples raises).
+    sampling: "epoch" | "reference" (`reference_order.py`; `reference_epochs` to an iteration).
+    widen: "host" | "device" (batches stay narrow, see `Batch`).
     ConfigError for sizes that do not divide; DataError for damage found when opening.
     """
 
@@ -55,6 +51,9 @@ class Loader:
         on_error: str = "raise",
         verify: bool = True,
         mask_budget: float = 0.001,
+        sampling: str = "epoch",
+        reference_epochs: int = 1,
+        widen: str = "host",
     ) -> None:
         if global_batch_size < 1 or global_batch_size % (accumulation * ranks):
             raise ConfigError(
@@ -62,50 +61,48 @@ class Loader:
                 f"{accumulation} times {ranks} processes: make it a multiple of "
                 f"{accumulation * ranks}"
             )
-        if on_error not in ("raise", "mask"):
-            raise ConfigError(f"data.on_error={on_error!r} is unknown: use raise or mask")
+        for key, value, allowed in (
+            ("on_error", on_error, ("raise", "mask")),
+            ("sampling", sampling, ("epoch", "reference")),
+            ("widen", widen, ("host", "device")),
+        ):
+            if value not in allowed:
+                raise ConfigError(f"data.{key}={value!r} is unknown: use {' or '.join(allowed)}")
         if window is not None and window < 1:
             raise ConfigError(f"data.window={window} must be at least 1, or all")
-        self._meta, self._path = dataset.meta, dataset.path
-        self._seed = seed
+        self._meta, self._name = dataset.meta, dataset.name
+        if widen == "device" and self._meta.vocab_size > MOST_NARROW:
+            raise ConfigError(
+                f"data.widen=device carries at most {MOST_NARROW} tokens, {self._name} has"
+                f" {self._meta.vocab_size}: use data.widen=host"
+            )
+        self._narrow = widen == "device"
+        self._seed, self._window_size = seed, window
         self._batch = global_batch_size
         self._accumulation = accumulation
         self._rank, self._ranks = rank, ranks
-        self._window_size = window
         self._threads, self._prefetch = threads, max(1, prefetch)
-        kind = self._meta.augmentation.get("kind", "none")
-        self._augment = self._meta.storage == "online" and kind != "none"
-        if self._augment and kind != "sudoku":
-            raise DataError(
-                f"{dataset.path}: augmentation {kind!r} cannot be applied while training: "
-                "build the data set with --storage dense"
-            )
-        self._columns = ["inputs", "labels"]
-        self._identified = self._meta.num_puzzle_identifiers > 1  # otherwise every one is 0
-        if self._identified:
-            self._columns.append("puzzle_identifiers")
-        if self._augment:
-            self._columns.append("groups")
-        self._reader = dataset.reader(split, verify=verify)
-        if on_error == "raise":
-            self._reader.check_sizes()
-        info = dataset.split(split)
-        self.masked = MaskedRecords(on_error, info.examples, mask_budget)
-        bounds = np.concatenate([[0], np.cumsum(info.stripe_records)])
-        table = None
-        if info.groups * (len(bounds) - 1) != info.examples:
-            table = self._read_groups()
-        cached = 3 + threads
-        layout = Layout(self._reader.index.examples, bounds, table)
-        self._order = Order(layout, seed, window, cached)
-        self._windows: SharedCache[Window] = SharedCache(cached)
+        self._sampling = sampling
+        self._stream = dataset.stream(
+            split,
+            ReadOptions(
+                seed=seed,
+                window=window,
+                threads=threads,
+                on_error=on_error,
+                verify=verify,
+                mask_budget=mask_budget,
+                reference_batch=global_batch_size if sampling == "reference" else None,
+                reference_epochs=reference_epochs,
+            ),
+        )
         self._pool = BufferPool()
 
     def batches(self, position: int) -> Generator[list[Batch], None, None]:
         """From an absolute position on, endlessly: the micro-batches of this rank, K per item."""
         # Small batches are made several at a time, as the fixed cost of a gather is then shared;
         # the very first comes alone, as somebody waits for it.
-        wanted = ROWS_TOGETHER * (4 if self._augment else 1)
+        wanted = BYTES_TOGETHER * (4 if self._stream.augments else 1) // self._meta.seq_len
         together = max(1, wanted // (self._batch // self._ranks))
         rest = itertools.count(position + self._batch, self._batch * together)
         tasks = itertools.chain([(position, 1)], ((start, together) for start in rest))
@@ -124,11 +121,28 @@ class Loader:
 
     def epoch_of(self, position: int) -> tuple[int, int]:
         """(epoch, offset in the epoch) of a position."""
-        return self._order.epoch_of(position)
+        return self._stream.epoch_of(position)
 
     def epoch_start(self, epoch: int) -> int:
         """Position of the first example of an epoch."""
-        return self._order.epoch_start(epoch)
+        return self._stream.epoch_start(epoch)
+
+    @property
+    def masked_examples(self) -> int:
+        """How many examples on_error=mask has hidden so far."""
+        return self._stream.masked_examples
+
+    def stats(self) -> dict[str, float]:
+        """What reading from an address cost this process so far; empty for folders.
+
+        bytes, requests, retries; pieces found in the node's cache (hits) or waited for (waits);
+        wait_seconds.
+        """
+        return self._stream.stats()
+
+    def close(self) -> None:
+        """End what reads ahead."""
+        self._stream.close()
 
     def state(self, position: int) -> dict[str, Any]:
         """What resuming needs, under 200 bytes as JSON; the same on every rank."""
@@ -137,7 +151,7 @@ class Loader:
             "fingerprint": self._meta.fingerprint,
             "seed": self._seed,
             "window": self._window_size,
-            "epoch": self._order.epoch_of(position)[0],
+            "epoch": self._stream.epoch_of(position)[0],
             "position": position,
         }
 
@@ -148,7 +162,7 @@ class Loader:
         if state["fingerprint"] != self._meta.fingerprint:
             raise DataError(
                 f"the checkpoint was trained on data set {state['fingerprint'][:12]}…, this one"
-                f" ({self._path}) is {self._meta.fingerprint[:12]}…: give the data_path of that"
+                f" ({self._name}) is {self._meta.fingerprint[:12]}…: give the data_path of that"
                 " data set"
             )
         for name, mine in (("seed", self._seed), ("window", self._window_size)):
@@ -177,60 +191,13 @@ class Loader:
         return [parts[k : k + self._accumulation] for k in range(0, steps, self._accumulation)]
 
     def _gather(self, ranges: list[tuple[int, int]]) -> Batch:
-        rows = sum(stop - start for start, stop in ranges)
-        inputs, labels = self._pool.empty((2, rows, self._meta.seq_len), np.uint8)
-        identifiers = np.zeros(rows, np.int32)
-        damaged: np.ndarray | None = None
-        at = 0
-        pieces = itertools.chain.from_iterable(self._order.pieces(*span) for span in ranges)
-        # Small sets have the same window in every epoch: one gather then serves several epochs.
-        for records, neighbours in itertools.groupby(pieces, key=lambda piece: piece.records):
-            window, parts = self._window(records), list(neighbours)
-            chosen = parts[0].rows if len(parts) == 1 else np.concatenate([p.rows for p in parts])
-            part = slice(at, at + len(chosen))
-            if self._augment:
-                self._take_augmented(window, parts, chosen, (inputs[part], labels[part]))
-            else:
-                window.take("inputs", chosen, inputs[part])
-                window.take("labels", chosen, labels[part])
-            if self._identified:
-                window.take("puzzle_identifiers", chosen, identifiers[part])
-            if (hurt := window.damaged(chosen)) is not None:
-                damaged = np.zeros(rows, np.bool_) if damaged is None else damaged
-                damaged[part] = hurt
-            at = part.stop
-        return widen(inputs, labels, identifiers, self._meta, damaged, self._pool)
-
-    def _take_augmented(
-        self,
-        window: Window,
-        pieces: list[Piece],
-        chosen: np.ndarray,
-        out: tuple[np.ndarray, np.ndarray],
-    ) -> None:
-        """Rows of a window, each under the symmetry drawn for its place in its epoch."""
-        spec = self._meta.augmentation
-        groups = np.empty(len(chosen), np.int32)
-        window.take("groups", chosen, groups)
-        choice = np.concatenate(
-            [
-                draw_augmentations(spec["count"], self._seed, p.epoch, p.offset, len(p.rows))
-                for p in pieces
-            ]
+        rows = self._stream.rows(ranges, self._pool)
+        return make_batch(
+            rows.inputs,
+            rows.labels,
+            rows.identifiers,
+            self._meta,
+            rows.damaged,
+            self._pool,
+            self._narrow,
         )
-        table, rows = window.boards(chosen)
-        augment_packed(table, rows, groups, choice, spec["seed"], self._meta.board, out)
-
-    def _window(self, records: tuple[int, ...]) -> Window:
-        return self._windows.get(
-            records, lambda: Window(self._reader, records, self._columns, self.masked)
-        )
-
-    def _read_groups(self) -> GroupTable:
-        names = [name for name in ("groups", "puzzles") if name in self._reader.index.columns]
-
-        def read(record: int) -> tuple[np.ndarray, np.ndarray | None]:
-            columns = self._reader.columns(record, names)
-            return columns["groups"], columns.get("puzzles")
-
-        return GroupTable.read(self._reader.index.examples, read)

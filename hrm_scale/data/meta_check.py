@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from hrm_scale.data.arc_grid import CELLS, VOCABULARY
+
 if TYPE_CHECKING:
     from hrm_scale.data.format import DatasetMeta, SplitInfo
 
@@ -36,6 +38,8 @@ def check_values(meta: DatasetMeta) -> None:
         _whole(f"board.{side[:40]}", value, 0, _LONGEST)
     if meta.augmentation.get("kind", "none") == "sudoku":
         _check_sudoku(meta.augmentation, meta.board, meta.seq_len)
+    if meta.augmentation.get("kind", "none") == "arc":
+        _check_arc(meta)
     for name, info in meta.splits.items():
         _check_split(name, info)
 
@@ -48,6 +52,13 @@ def _check_sudoku(augmentation: Mapping[str, Any], board: Mapping[str, int], cel
     fits = height == width == box_height * box_width and height * width == cells
     if not (fits and 1 < height <= 9):
         raise ValueError(f"a board of {height}x{width} with {cells} cells is no Sudoku up to 9x9")
+
+
+def _check_arc(meta: DatasetMeta) -> None:
+    _whole("augmentation.count", meta.augmentation.get("count"), 0, _INT32)
+    _whole("augmentation.seed", meta.augmentation.get("seed"), 0, (1 << 63) - 1)
+    _whole("vocab_size", meta.vocab_size, VOCABULARY, VOCABULARY)
+    _whole("seq_len", meta.seq_len, CELLS, CELLS)
 
 
 def _check_split(name: str, info: SplitInfo) -> None:

@@ -27,6 +27,7 @@ MANY = 1 << 62
 # but the fixed cost of drawing and sorting is shared.
 SMALL_EPOCH = 1 << 14
 EPOCHS_TOGETHER = 8
+AHEAD = 8  # windows that a reader is told of before they are needed
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ class Order:
         self._window = window
         self._plans: SharedCache[_Plan] = SharedCache(cached + 2)
         self._windows: SharedCache[tuple[tuple[int, ...], np.ndarray]] = SharedCache(cached)
+        self._sizes: SharedCache[np.ndarray] = SharedCache(4)
         self._cycles: SharedCache[tuple[np.ndarray, np.ndarray]] = SharedCache(2)
         self._bounds: list[int] = layout.stripe_bounds.tolist()
         self._stripes = len(self._bounds) - 1
@@ -137,6 +139,35 @@ class Order:
             epoch, offset = epoch + 1, 0
         return found
 
+    def puzzle_sizes(self, epoch: int) -> np.ndarray:
+        """Examples of every puzzle of an epoch in the order of training, int64 [groups]."""
+        table = self._layout.table
+        if table is None:
+            first, last = self._stripe(epoch)
+            return np.ones(int(self._layout.examples[first:last].sum()), np.int64)
+
+        def compute() -> np.ndarray:
+            windows = range(len(self._plan(epoch).window_starts) - 1)
+            parts = [
+                table.window_sizes(*self._window_key(epoch, window), self._seed, epoch)
+                for window in windows
+            ]
+            return np.concatenate(parts)
+
+        return self._sizes.get(epoch, compute)
+
+    def coming(self, piece: Piece) -> list[int]:
+        """Records of the next AHEAD windows after this piece's, in the order of their use."""
+        epoch, records, windows = piece.epoch, [], 0
+        starts = self._plan(epoch).window_starts
+        window = int(starts.searchsorted(piece.offset, side="right"))
+        while windows < AHEAD:
+            if window >= len(self._plan(epoch).window_starts) - 1:
+                epoch, window = epoch + 1, 0
+            records += self._window_key(epoch, window)[0].tolist()
+            window, windows = window + 1, windows + 1
+        return records
+
     def _cycle(self, cycle: int) -> tuple[np.ndarray, np.ndarray]:
         """Stripes in the order this cycle reads them, and the offset in it where each starts."""
 
@@ -189,13 +220,17 @@ class Order:
 
         return tuple(range(*self._stripe(epoch))), self._blocks.get(block, compute)[inner]
 
+    def _window_key(self, epoch: int, window: int) -> tuple[np.ndarray, int]:
+        """Records of a window, and the key that its rows are permuted by."""
+        plan = self._plan(epoch)
+        size = self._window or len(plan.records)
+        # The rows are permuted together, so the records may as well be read in file order.
+        records = np.sort(plan.records[window * size : (window + 1) * size])
+        return records, make_key(ROWS, self._seed, epoch, window)
+
     def _window_rows(self, epoch: int, window: int) -> tuple[tuple[int, ...], np.ndarray]:
         def compute() -> tuple[tuple[int, ...], np.ndarray]:
-            plan = self._plan(epoch)
-            size = self._window or len(plan.records)
-            # The rows are permuted together, so the records may as well be read in file order.
-            records = np.sort(plan.records[window * size : (window + 1) * size])
-            key = make_key(ROWS, self._seed, epoch, window)
+            records, key = self._window_key(epoch, window)
             if self._layout.table is None:
                 rows = permutation(key, int(self._layout.examples[records].sum()))
             else:

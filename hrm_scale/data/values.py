@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from hrm_scale.data.arc_grid import SIDE
 from hrm_scale.data.format import DatasetMeta
 
 
@@ -17,6 +18,9 @@ def out_of_range(columns: Mapping[str, np.ndarray], meta: DatasetMeta) -> str | 
         "puzzle_identifiers": meta.num_puzzle_identifiers,
         "groups": 1 << 31,
         "puzzles": 1 << 31,
+        "variants": meta.num_puzzle_identifiers + 1,
+        "shapes": SIDE + 1,
+        "offsets": SIDE,
     }
     for name, array in columns.items():
         limit = limits.get(name)

@@ -9,7 +9,7 @@ A builder does this (pieces may have any length; the writer cuts records itself)
             for k in range(count + 1):
                 split.write({...})                    # every group once: one of its augmentations
                 split.end_stripe()                    # forces a record boundary, closes stripe k
-        writer.write_identifiers(["<blank>"])
+        writer.write_identifiers(["<blank>"])         # and write_file(name, data) for others
 
 Leaving the block without an error writes `dataset.json` last, fsyncs and renames; leaving it
 with an error removes the temporary folder.
@@ -39,6 +39,9 @@ from hrm_scale.data.format import (
 )
 from hrm_scale.data.split_writer import SplitWriter
 from hrm_scale.errors import DataError
+
+Identifiers = Sequence[str] | Sequence[Sequence[str | int]]
+"""Names of identifiers, one each or as runs (name, count)."""
 
 
 class DatasetWriter:
@@ -76,7 +79,8 @@ class DatasetWriter:
         self._chunk_examples = chunk_examples
         self._shard_bytes = shard_bytes
         self._splits: dict[str, SplitInfo] = {}
-        self._identifiers: list[str] | None = None
+        self._identifiers: bytes | None = None
+        self._files: set[str] = set()
         prefix = f".{self.output_dir.name}.tmp-{socket.gethostname()}-"
         self._temporary = self.output_dir.parent / f"{prefix}{os.getpid()}"
         self._remove_abandoned(prefix)
@@ -134,14 +138,26 @@ class DatasetWriter:
             for piece in columns:
                 writer.write(piece)
 
-    def write_identifiers(self, names: Sequence[str]) -> None:
-        """Names of the puzzle identifiers; name i belongs to identifier i."""
-        if len(names) != self._meta.num_puzzle_identifiers:
+    def write_identifiers(self, names: Identifiers) -> None:
+        """Names of the puzzle identifiers; name i belongs to identifier i.
+
+        Either one name each, or runs (name, how many identifiers in a row belong to it).
+        """
+        count = sum(1 if isinstance(entry, str) else int(entry[1]) for entry in names)
+        if count != self._meta.num_puzzle_identifiers:
             raise DataError(
-                f"{len(names)} identifier names for num_puzzle_identifiers="
+                f"{count} identifier names for num_puzzle_identifiers="
                 f"{self._meta.num_puzzle_identifiers}: give one name per identifier"
             )
-        self._identifiers = list(names)
+        self._identifiers = identifiers_json(names)
+
+    def write_file(self, name: str, data: bytes) -> None:
+        """A further file of the data set, beside `dataset.json`; `name` is a plain file name."""
+        reserved = (DATASET_FILE, IDENTIFIERS_FILE, *self._splits)
+        if name in self._files or name in reserved or Path(name).name != name or name[0] == ".":
+            raise DataError(f"{name!r} cannot name a further file of a data set: choose another")
+        self._files.add(name)
+        _write_synced(self._temporary / name, data)
 
     def _publish(self) -> None:
         if not self._splits:
@@ -149,14 +165,11 @@ class DatasetWriter:
         if self._identifiers is None:
             if self._meta.num_puzzle_identifiers != 1:
                 raise DataError("identifier names are missing: call write_identifiers first")
-            self._identifiers = ["<blank>"]
-        _write_synced(
-            self._temporary / IDENTIFIERS_FILE,
-            json.dumps(self._identifiers, indent=0, ensure_ascii=True) + "\n",
-        )
+            self._identifiers = identifiers_json(["<blank>"])
+        _write_synced(self._temporary / IDENTIFIERS_FILE, self._identifiers)
         meta = dataclasses.replace(self._meta, splits=dict(sorted(self._splits.items())))
         meta = dataclasses.replace(meta, fingerprint=fingerprint(meta))
-        _write_synced(self._temporary / DATASET_FILE, meta_to_json(meta))
+        _write_synced(self._temporary / DATASET_FILE, meta_to_json(meta).encode())
         sync_folder(self._temporary)
         check_output_dir(self.output_dir, overwrite=self._overwrite)
         retired = self._temporary.with_name(self._temporary.name + "-old")
@@ -176,6 +189,12 @@ class DatasetWriter:
             pid = folder.name[len(prefix) :].removesuffix("-old")
             if pid.isdigit() and not Path(f"/proc/{pid}").exists() and Path("/proc").is_dir():
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def identifiers_json(names: Identifiers) -> bytes:
+    """The bytes of `identifiers.json`, one entry a line."""
+    lines = (json.dumps(entry, separators=(",", ":"), ensure_ascii=True) for entry in names)
+    return ("[\n" + ",\n".join(lines) + "\n]\n").encode()
 
 
 def check_output_dir(output_dir: Path, *, overwrite: bool) -> None:
@@ -207,8 +226,8 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _write_synced(file: Path, text: str) -> None:
-    with file.open("w", encoding="utf-8") as stream:
-        stream.write(text)
+def _write_synced(file: Path, data: bytes) -> None:
+    with file.open("wb") as stream:
+        stream.write(data)
         stream.flush()
         os.fsync(stream.fileno())

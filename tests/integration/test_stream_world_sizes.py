@@ -43,7 +43,7 @@ def dataset(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 def small_gathers() -> Iterator[None]:
     """Work in pieces of a few batches, so that short streams cross many piece bounds."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hrm_scale.data.loader.ROWS_TOGETHER", 200)
+        patch.setattr("hrm_scale.data.loader.BYTES_TOGETHER", 200 * 16)
         yield
 
 
@@ -138,7 +138,7 @@ def test_how_much_is_gathered_at_once_does_not_matter(
 ) -> None:
     expected = stream(dataset, 0, 6, 2, 2, 1)
     for rows in (1, 10**4):
-        monkeypatch.setattr("hrm_scale.data.loader.ROWS_TOGETHER", rows)
+        monkeypatch.setattr("hrm_scale.data.loader.BYTES_TOGETHER", rows * 16)
         assert_equal(stream(dataset, 0, 6, 2, 2, 1), expected)
 
 

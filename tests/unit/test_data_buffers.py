@@ -63,7 +63,7 @@ def test_idle_memory_is_bounded() -> None:
 def test_kept_batches_are_never_overwritten(
     tmp_path: Path, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hrm_scale.data.loader.ROWS_TOGETHER", 20)
+    monkeypatch.setattr("hrm_scale.data.loader.BYTES_TOGETHER", 20 * 16)
     loader = Loader(
         open_dataset(write_online(tmp_path / "d")),
         "train",

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from hrm_scale.data import Loader, open_dataset, rebuild_index
 from hrm_scale.data.format import DatasetMeta, SplitInfo, fingerprint, meta_to_json, read_meta
 from hrm_scale.data.members import MemberError, decompress, parse_npy, safe_members
-from hrm_scale.errors import DataError
+from hrm_scale.errors import ConfigError, DataError
 from tests.unit.data_sets import write_dense, write_online
 
 
@@ -271,7 +271,7 @@ def test_mask_hides_rows_keeps_shapes_and_counts(dataset: Path) -> None:
     )
     batch = loader.fetch(0, 100)
     masked = (batch.labels == -100).all(axis=1)
-    assert masked.sum() == loader.masked.masked_examples == 16
+    assert masked.sum() == loader.masked_examples == 16
     assert (batch.inputs[masked] == 0).all()
     assert (batch.inputs[~masked] == expected.inputs[~masked]).all()
     assert (batch.labels[~masked] == expected.labels[~masked]).all()
@@ -611,14 +611,13 @@ def test_identifiers_are_texts(dataset: Path) -> None:
         "pipe:touch /tmp/x",
         "pipe:cat x | sh",
         "s3://user:SECRET@host/data",
-        "https://host/x?token=SECRET",
-        "hf://org/name",
+        "ftp://user:SECRET@host/x?token=SECRET",
         "file:///etc/passwd",
     ],
 )
 def test_addresses_are_refused_and_not_shown(address: str) -> None:
     for path in (address, Path(address)):
-        with pytest.raises(DataError, match="folders only") as caught:
+        with pytest.raises(ConfigError, match=r"data sets are not read|credentials") as caught:
             open_dataset(path)
         assert "SECRET" not in str(caught.value)
 
