@@ -14,9 +14,10 @@ from hrm_scale.data.counter import below, fold_array, make_key, permutation
 from hrm_scale.data.format import DatasetMeta
 from hrm_scale.data.writer import DatasetWriter, check_output_dir
 from hrm_scale.errors import ConfigError
+from shards.csv_rows import file_sha256, find_files
 from shards.progress import Progress, say
 from shards.sudoku_board import GEOMETRIES
-from shards.sudoku_csv import check_unique, file_sha256, find_files, read_csv
+from shards.sudoku_csv import check_unique, read_csv
 from shards.sudoku_generate import generate
 from shards.sudoku_hub import REPOSITORY, download
 from shards.sudoku_puzzles import Puzzles
@@ -193,7 +194,7 @@ def _write(request: Request, splits: dict[str, Puzzles], origin: dict[str, Any])
     say(f"writing {request.output_dir} ...")
     with DatasetWriter(request.output_dir, meta, overwrite=request.overwrite) as writer:
         if request.storage == "dense" and request.num_aug:
-            _write_stripes(writer, train, request)
+            write_stripes(writer, train, request)
         else:
             writer.write_split("train", [train.columns(0, len(train))])
         if "test" in splits:
@@ -201,7 +202,7 @@ def _write(request: Request, splits: dict[str, Puzzles], origin: dict[str, Any])
         writer.write_identifiers(["<blank>"])
 
 
-def _write_stripes(writer: DatasetWriter, train: Puzzles, request: Request) -> None:
+def write_stripes(writer: DatasetWriter, train: Puzzles, request: Request) -> None:
     """Dense storage: stripe k holds every puzzle once, each in another of its augmentations.
 
     Puzzle g has augmentation (k + start_g) modulo the number of augmentations in stripe k, from a

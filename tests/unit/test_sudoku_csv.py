@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from hrm_scale.errors import DataError
-from shards.sudoku_csv import check_unique, find_files, read_csv
+from shards.csv_rows import find_files
+from shards.sudoku_csv import check_unique, read_csv
 from tests.unit.sudoku_examples import HEADER, puzzles_of, rows_of
 
 
