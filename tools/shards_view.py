@@ -1,0 +1,102 @@
+"""Look at a data set in the browser: python -m tools.shards view DIR"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from hrm_scale.errors import ConfigError
+
+DEFAULT_LIMIT = 24
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `view` beside DIR."""
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        metavar="RUN",
+        help="also show what a trained model answers: a run folder or a checkpoint",
+    )
+    parser.add_argument(
+        "--html",
+        type=Path,
+        metavar="OUT",
+        help="write one file that any browser opens without this program, and end",
+    )
+    parser.add_argument(
+        "--limit",
+        type=int,
+        metavar="N",
+        help=f"with --html: groups of each split to include (default {DEFAULT_LIMIT})",
+    )
+    parser.add_argument(
+        "--port", type=int, default=0, metavar="N", help="port of the page (default: a free one)"
+    )
+    parser.add_argument(
+        "--no-browser", action="store_true", help="print the address, open no browser"
+    )
+
+
+def view(arguments: argparse.Namespace) -> None:
+    """Serve the page until interrupted, or write it to a file.
+
+    DataError for what is no data set, ConfigError and CheckpointError for a model that cannot be
+    used, EnvironmentProblem for a port that is taken.
+    """
+    _check(arguments)
+    from hrm_scale.data import open_dataset
+    from tools.shards_view_api import ViewerApi
+
+    dataset = open_dataset(arguments.directory)
+    predictor = None
+    if arguments.checkpoint is not None:
+        from tools.shards_view_predict import Predictor
+
+        predictor = Predictor(arguments.checkpoint, dataset)
+    api = ViewerApi(dataset, predictor)
+    if arguments.html is not None:
+        from tools.shards_view_export import export
+
+        contents = export(api, arguments.html, arguments.limit or DEFAULT_LIMIT)
+        size = arguments.html.stat().st_size / 1e6
+        print(f"written: {arguments.html} ({size:.1f} MB): {contents}")
+        return
+    _serve(api, arguments.port, quiet=arguments.no_browser)
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    if arguments.limit is not None and arguments.html is None:
+        raise ConfigError("--limit is for --html only: the live page reads what it shows, no more")
+    if arguments.limit is not None and arguments.limit < 1:
+        raise ConfigError(f"--limit {arguments.limit}: at least 1 group must be included")
+    if not 0 <= arguments.port < 1 << 16:
+        raise ConfigError(f"--port {arguments.port}: allowed is 1 to 65535, or 0 for a free one")
+    out = arguments.html
+    if out is not None and (out.is_dir() or not out.parent.is_dir()):
+        raise ConfigError(f"--html {out}: not a file in an existing folder: give FILE.html")
+
+
+def _serve(api: object, port: int, *, quiet: bool) -> None:
+    from tools.shards_view_api import ViewerApi
+    from tools.shards_view_server import ViewerServer
+
+    assert isinstance(api, ViewerApi)
+    with ViewerServer(api, port) as server:
+        print(f"viewer: {server.url} (Ctrl-C ends it)", flush=True)
+        if not quiet and _has_display():
+            import webbrowser
+
+            webbrowser.open(server.url)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            print("viewer: ended")
+
+
+def _has_display() -> bool:
+    if sys.platform in ("darwin", "win32"):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
