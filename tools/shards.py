@@ -1,12 +1,22 @@
-"""Look into a data set of shards: python -m tools.shards info|verify DIR"""
+"""Look into a data set of shards: python -m tools.shards COMMAND DIR"""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeAlias
 
 from hrm_scale.errors import ConfigError, run_cli
+
+_EPILOG = """\
+examples:
+  python -m tools.shards info data/arc-aug-1000
+  python -m tools.shards preview data/arc-aug-1000 --id 007bbfb7 --aug 3
+  python -m tools.shards order data/sudoku --epoch 2 --at 0 --world 8 --rank 3 --batch 768
+  python -m tools.shards repack data/sudoku data/sudoku-zst --compression zst
+
+exit codes: 0 sound, 2 wrong arguments, 3 not a data set, or damaged
+"""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -17,46 +27,180 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(argv: list[str]) -> int:
-    arguments = _parser().parse_args(argv)
-    if arguments.command == "info":
+    arguments = _parser(argv).parse_args(argv)
+    command = arguments.command
+    if command == "info":
         from tools.shards_info import show_info
 
-        show_info(arguments.directory, as_json=arguments.json, boards=arguments.boards)
-    else:
+        show_info(
+            arguments.directory,
+            as_json=arguments.json,
+            boards=arguments.boards,
+            full=arguments.full,
+        )
+    elif command == "preview":
+        from tools.shards_preview import preview
+
+        preview(arguments)
+    elif command == "verify":
         from tools.shards_verify import verify
 
-        verify(arguments.directory, unique=arguments.unique)
+        verify(arguments.directory, as_json=arguments.json, strict=arguments.strict)
+    elif command == "lint":
+        from tools.shards_lint import lint
+
+        lint(
+            arguments.directory,
+            unique=arguments.unique,
+            as_json=arguments.json,
+            strict=arguments.strict,
+        )
+    elif command == "order":
+        from tools.shards_order import show_order
+
+        show_order(arguments)
+    elif command == "repack":
+        from tools.shards_repack import repack
+
+        repack(arguments)
+    else:
+        from tools.shards_view import view
+
+        view(arguments)
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(argv: list[str]) -> argparse.ArgumentParser:
     parser = _Parser(
         prog="python -m tools.shards",
         description="Look into a data set of tar shards.",
-        epilog="exit codes: 0 sound, 2 wrong arguments, 3 not a data set, or damaged",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="info|verify")
-    info = commands.add_parser("info", help="what is inside: counts, tokens, ratings, first boards")
-    info.add_argument("--json", action="store_true", help="the same as one JSON object")
-    info.add_argument(
-        "--boards",
-        type=int,
-        default=2,
-        metavar="N",
-        help="boards to draw of each split (default 2)",
-    )
-    check = commands.add_parser(
-        "verify",
-        help="check every byte and every puzzle; a missing index.json is written again",
-    )
-    check.add_argument(
-        "--unique", action="store_true", help="also search every Sudoku for a second solution"
-    )
-    for command in (info, check):
-        command.add_argument("directory", type=Path, metavar="DIR", help="folder of the data set")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_reading(commands)
+    _add_checking(commands)
+    _add_order(commands)
+    _add_repack(commands)
+    show = commands.add_parser("view", help="a local page, or one file, with everything drawn")
+    _directory(show)
+    if argv[:1] == ["view"]:
+        from tools.shards_view import add_arguments
+
+        add_arguments(show)
     return parser
 
+
+_Commands: TypeAlias = "argparse._SubParsersAction[_Parser]"
+
+
+def _add_reading(commands: _Commands) -> None:
+    info = commands.add_parser(
+        "info", help="what is inside: counts, fields, tokens, shards, origin"
+    )
+    _directory(info, address=True)
+    info.add_argument("--json", action="store_true", help="the same as one JSON object")
+    info.add_argument("--full", action="store_true", help="statistics of all records, not a sample")
+    info.add_argument(
+        "--boards", type=_natural, default=2, metavar="N", help="examples to draw (default 2)"
+    )
+    preview = commands.add_parser("preview", help="draw an example, its augmentation undone or not")
+    _directory(preview, address=True)
+    preview.add_argument("--split", default="train", help="default train")
+    which = preview.add_mutually_exclusive_group()
+    which.add_argument("--index", type=_natural, metavar="N", help="example number of the split")
+    which.add_argument("--id", metavar="NAME", help="puzzle identifier: its name, number, or task")
+    how = preview.add_mutually_exclusive_group()
+    how.add_argument("--original", action="store_true", help="undo augmentation and translation")
+    how.add_argument("--aug", type=_natural, metavar="K", help="online sets: variant K of it")
+    preview.add_argument("--json", action="store_true", help="grids and numbers as JSON")
+    preview.add_argument(
+        "--color",
+        choices=["auto", "always", "never"],
+        default="auto",
+        help="auto: where the output is a terminal (default)",
+    )
+
+
+def _add_checking(commands: _Commands) -> None:
+    verify = commands.add_parser(
+        "verify",
+        help="every byte and the index: hashes, tar, counts; writes a missing index.json again",
+    )
+    lint = commands.add_parser(
+        "lint", help="verify, and what the rows mean: rules, groups, identifiers, repeats, leaks"
+    )
+    lint.add_argument(
+        "--unique", action="store_true", help="also search every Sudoku for a second solution"
+    )
+    for command in (verify, lint):
+        _directory(command)
+        command.add_argument("--json", action="store_true", help="findings as one JSON object")
+        command.add_argument("--strict", action="store_true", help="warnings are faults")
+
+
+def _add_order(commands: _Commands) -> None:
+    order = commands.add_parser("order", help="who reads what, at a position of the training order")
+    _directory(order, address=True)
+    add = order.add_argument
+    add("--split", default="train", help="default train")
+    add("--epoch", type=_natural, default=0, metavar="E", help="default 0")
+    add("--at", type=_natural, default=0, metavar="POSITION", help="position in the epoch")
+    add("--count", type=_positive, metavar="N", help="positions (default: the rank's micro-batch)")
+    add("--batch", type=_positive, default=768, metavar="G", help="global batch (default 768)")
+    add("--world", type=_positive, default=1, metavar="R", help="processes (default 1)")
+    add("--rank", type=_natural, default=0, metavar="r", help="default 0")
+    add("--accumulation", type=_positive, default=1, metavar="K", help="default 1")
+    add("--seed", type=_natural, default=0, metavar="S", help="the run's seed (default 0)")
+    add("--window", type=_window, default=16, metavar="W", help="records, or all (default 16)")
+    add("--state", type=Path, metavar="FILE", help="a checkpoint, or its data state: start there")
+    add("--json", action="store_true", help="the same as one JSON object")
+
+
+def _add_repack(commands: _Commands) -> None:
+    repack = commands.add_parser("repack", help="the same rows in other records, shards or storage")
+    _directory(repack, address=True)
+    add = repack.add_argument
+    add("out", type=Path, metavar="OUT", help="folder to make")
+    add("--chunk-examples", type=_positive, metavar="N", help="examples in a record (default 1024)")
+    add("--shard-bytes", type=_size, metavar="M", help="of a shard, like 64m (default 64m)")
+    add("--compression", choices=["none", "zst"], help="default: as it is")
+    add("--storage", choices=["online", "dense"], help="default: as it is")
+    add("--overwrite", action="store_true", help="replace a data set in OUT")
+
+
+def _directory(parser: argparse.ArgumentParser, *, address: bool = False) -> None:
+    text = "folder or address of the data set" if address else "folder of the data set"
+    parser.add_argument("directory", metavar="DIR", help=text)
+
+
+def _natural(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is negative, expected 0 or more")
+    return value
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is too small, expected 1 or more")
+    return value
+
+
+def _window(text: str) -> int | None:
+    return None if text == "all" else _positive(text)
+
+
+def _size(text: str) -> int:
+    units = {"k": 10, "m": 20, "g": 30}
+    shift = units.get(text[-1:].lower(), 0)
+    return _positive(text[:-1] if shift else text) << shift
+
+
+for _kind in (_natural, _positive, _window, _size):
+    _kind.__name__ = "number"
 
 if __name__ == "__main__":
     run_cli(main)

@@ -1,37 +1,40 @@
-"""What is inside a data set: counts, tokens, clues, ratings, first boards, provenance."""
+"""What is inside a data set: counts, fields, tokens, shards, ratings, first boards, provenance."""
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hrm_scale.data.dataset import Dataset
-from hrm_scale.data.format import DatasetMeta
-from tools.shards_sudoku import geometry_of, side_by_side
+from hrm_scale.data import Dataset, DatasetMeta
+from tools.shards_open import open_one
+from tools.shards_statistics import describe_split, spread
 
 _BAR = 32
-_RATING_EDGES = (0, 1, 3, 11, 31, 61, 101)
+_SHARDS_LISTED = 8
+_ROWS_LISTED = 14
 
 
-def show_info(directory: Path, *, as_json: bool, boards: int) -> None:
+def show_info(directory: str, *, as_json: bool, boards: int, full: bool) -> None:
     """Print a description of a data set. DataError when it is none, or damaged where it is read."""
-    dataset = Dataset(directory)
-    info = describe(dataset, boards=0 if as_json else max(0, boards))
+    dataset = open_one(directory)
+    info = describe(dataset, full=full)
     if as_json:
         print(json.dumps(info, indent=1, ensure_ascii=False))
-    else:
-        print("\n".join(_as_text(directory, dataset.meta, info)))
+        return
+    lines = _head(directory, dataset.meta, info)
+    for split, described in info["splits"].items():
+        lines += ["", *_split_text(split, described, dataset.meta)]
+        lines += _drawings(dataset, split, min(boards, described["examples"]))
+    print("\n".join(lines))
 
 
-def describe(dataset: Dataset, *, boards: int) -> dict[str, Any]:
-    """Everything `info` says, as JSON types; `boards` drawings of each split."""
+def describe(dataset: Dataset, *, full: bool) -> dict[str, Any]:
+    """Everything `info` says, as JSON types. full: statistics of every record."""
     meta = dataset.meta
-    return {
+    info = {
         "kind": meta.kind,
         "storage": meta.storage,
         "fingerprint": meta.fingerprint,
@@ -42,104 +45,53 @@ def describe(dataset: Dataset, *, boards: int) -> dict[str, Any]:
         "ignore_label_id": meta.ignore_label_id,
         "num_puzzle_identifiers": meta.num_puzzle_identifiers,
         "augmentation": meta.augmentation,
+        "extra": meta.extra,
         "builder": meta.builder,
         "splits": {
-            split: _describe_split(dataset, split, boards)
+            split: describe_split(dataset, split, full=full)
             for split in sorted(meta.splits, key=lambda name: (name != "train", name))
         },
     }
+    if meta.augmentation.get("kind") == "arc":
+        counts = np.array([count for _, _, count in dataset.tasks()[1:]])
+        info["tasks"] = {"count": len(counts), "variants": spread(counts)} if len(counts) else {}
+    return info
 
 
-def _describe_split(dataset: Dataset, split: str, boards: int) -> dict[str, Any]:
-    meta, info = dataset.meta, dataset.split(split)
-    index = dataset.index(split)
-    sudoku = meta.kind == "sudoku"
-    extra = [name for name in ("ratings", "sources") if name in index.columns]
-    tokens = {name: np.zeros(256, np.int64) for name in ("inputs", "labels")}
-    clues = np.zeros(meta.seq_len + 1, np.int64)
-    values: dict[str, list[np.ndarray]] = {name: [] for name in extra}
-    drawings: list[list[str]] = []
-    reader = dataset.reader(split)
-    reader.check_sizes()
-    for record in range(index.records):
-        columns = reader.columns(record, [*tokens, *extra])
-        for name, total in tokens.items():
-            total += np.bincount(columns[name].ravel(), minlength=256)
-        if sudoku:
-            given = (columns["inputs"] > 1).sum(axis=1)
-            clues += np.bincount(given, minlength=len(clues))
-            for row in range(min(len(given), boards - len(drawings))):
-                board = columns["inputs"][row], columns["labels"][row]
-                drawings.append(side_by_side(*board, geometry_of(meta)))
-        for name in extra:
-            values[name].append(columns[name])
-    result: dict[str, Any] = {
-        "groups": info.groups,
-        "puzzles": info.puzzles,
-        "examples": info.examples,
-        "records": info.records,
-        "stripes": len(info.stripe_records),
-        "shards": info.shards,
-        "bytes": sum(shard.bytes for shard in index.shards),
-        "sha256": info.sha256,
-        "columns": {
-            name: f"{spec.dtype} {list(spec.row_shape)}" for name, spec in index.columns.items()
-        },
-        "tokens": {name: total[: meta.vocab_size].tolist() for name, total in tokens.items()},
-    }
-    if sudoku:
-        result["clues"] = {str(n): int(clues[n]) for n in np.flatnonzero(clues)}
-    if "ratings" in values:
-        result["ratings"] = _describe_ratings(np.concatenate(values["ratings"]))
-    if "sources" in values:
-        result["sources"] = _describe_sources(np.concatenate(values["sources"]), meta)
-    if drawings:
-        result["boards"] = drawings
-    return result
+def _drawings(dataset: Dataset, split: str, count: int) -> list[str]:
+    from tools.shards_draw import draw_pair
+    from tools.shards_examples import Examples
+
+    examples, lines = Examples(dataset, split), []
+    for number in range(count):
+        example = examples.at(number)
+        lines += [f"  example {number}  {example.name}".rstrip()]
+        lines += [f"    {line}" for line in draw_pair(example, dataset.meta, colour=False)]
+    return lines
 
 
-def _describe_ratings(ratings: np.ndarray) -> dict[str, Any]:
-    edges = [*_RATING_EDGES, max(int(ratings.max()) + 1, _RATING_EDGES[-1] + 1)]
-    counts, _ = np.histogram(ratings, bins=edges)
-    labels = [
-        f"{first}" if last == first + 1 else f"{first}-{last - 1}"
-        for first, last in itertools.pairwise(edges)
-    ]
-    labels[-1] = f">= {edges[-2]}"
-    return {
-        "min": int(ratings.min()),
-        "median": float(np.median(ratings)),
-        "mean": round(float(ratings.mean()), 3),
-        "max": int(ratings.max()),
-        "counts": dict(zip(labels, counts.tolist(), strict=True)),
-    }
-
-
-def _describe_sources(sources: np.ndarray, meta: DatasetMeta) -> dict[str, int]:
-    names = meta.extra.get("sources", [])
-    counts = np.bincount(sources)
-    return {
-        str(names[i]) if i < len(names) else f"source {i}": int(counts[i])
-        for i in np.flatnonzero(counts).tolist()
-    }
-
-
-def _as_text(directory: Path, meta: DatasetMeta, info: Mapping[str, Any]) -> list[str]:
+def _head(directory: str, meta: DatasetMeta, info: Mapping[str, Any]) -> list[str]:
     board = meta.board
-    size = f"{board['height']}x{board['width']}" if {"height", "width"} <= board.keys() else ""
-    augmentation = ", ".join(f"{key} {value}" for key, value in meta.augmentation.items())
+    size = f" {board['height']}x{board['width']}" if {"height", "width"} <= board.keys() else ""
+    shown = {k: v for k, v in meta.augmentation.items() if not k.endswith("_sha256")}
+    augmentation = ", ".join(f"{key} {value}" for key, value in shown.items())
+    identifiers = f"{meta.num_puzzle_identifiers} (blank: {meta.blank_identifier_id})"
+    if tasks := info.get("tasks"):
+        v = tasks["variants"]
+        identifiers += f", {tasks['count']} tasks with {v['min']} to {v['max']} variants each"
     lines = [
         f"{directory}",
-        f"  kind          {meta.kind} {size}, {meta.storage} storage",
+        f"  kind          {meta.kind}{size}, {meta.storage} storage",
         f"  tokens        vocabulary {meta.vocab_size}, length {meta.seq_len}, padding "
         f"{meta.pad_id}, ignored label {meta.ignore_label_id}",
-        f"  identifiers   {meta.num_puzzle_identifiers} (blank: {meta.blank_identifier_id})",
+        f"  identifiers   {identifiers}",
         f"  augmentation  {augmentation}",
         f"  fingerprint   {meta.fingerprint}",
     ]
-    lines += _table("  builder", _flatten(meta.builder))
-    for split, described in info["splits"].items():
-        lines += ["", *_split_text(split, described, meta)]
+    lines += _rows("  builder", _flatten(meta.builder))
+    extra = {key: value for key, value in meta.extra.items() if key not in ("augmented", "sources")}
+    if extra:
+        lines += _rows("  extra", _flatten(extra))
     return lines
 
 
@@ -147,25 +99,61 @@ def _split_text(split: str, info: Mapping[str, Any], meta: DatasetMeta) -> list[
     lines = [
         f"split {split}: {info['groups']} groups, {info['puzzles']} puzzles, {info['examples']} "
         f"examples in {_count(info['records'], 'record')}, {_count(info['stripes'], 'stripe')}, "
-        f"{_count(info['shards'], 'shard')}, {info['bytes']} bytes",
-        "  columns: " + ", ".join(f"{name} {text}" for name, text in info["columns"].items()),
+        f"{_count(info['shards'], 'shard')}, {info['bytes']} bytes"
     ]
-    shown = info["sha256"][:4]
-    lines += [f"  shard {number} sha256 {digest}" for number, digest in enumerate(shown)]
-    if len(info["sha256"]) > len(shown):
-        lines.append(f"  ... and {len(info['sha256']) - len(shown)} more (--json lists all)")
+    if augmented := info.get("augmented"):
+        stated = ", ".join(f"{value} {key}" for key, value in augmented.items())
+        lines.append(f"  with all variants laid out: {stated}")
+    lines += _field_table(info["fields"])
+    lines += _shard_table(info["shard_table"])
+    examined = info["examined"]
+    note = ""
+    if examined["records"] < examined["of"]:
+        note = f" (of {examined['records']} of {examined['of']} records; --full reads all)"
     for name, counts in info["tokens"].items():
+        share = 100 * info["pad_share"][name]
         rows = {_token_name(i, meta): n for i, n in enumerate(counts) if n}
-        lines += _histogram(f"tokens of {name}", rows)
+        lines += _histogram(f"tokens of {name}, padding {share:.2f} %{note}", rows)
     for name in ("clues", "sources"):
         if name in info:
-            lines += _histogram(name, info[name])
+            lines += _histogram(f"{name}{note}", info[name])
+    for name in ("inputs", "labels"):
+        if "shapes" in info:
+            lines += _histogram(f"grids of {name}{note}", info["shapes"][name])
+    for name, words in (("path_moves", "moves of the paths"), ("variants", "variants of a row")):
+        if name in info:
+            lines.append(f"  {words}: {_spread_text(info[name])}{note}")
     if "ratings" in info:
-        r = info["ratings"]
-        title = f"ratings: min {r['min']}, median {r['median']:g}, mean {r['mean']}, max {r['max']}"
-        lines += _histogram(title, r["counts"])
-    for number, drawing in enumerate(info.get("boards", [])):
-        lines += [f"  example {number}", *(f"    {line}" for line in drawing)]
+        lines += _histogram(
+            f"ratings: {_spread_text(info['ratings'])}{note}", info["ratings"]["counts"]
+        )
+    return lines
+
+
+def _field_table(fields: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    width = max(len(name) for name in fields)
+    lines = [f"  {'field':<{width}}  type  row         stored       payload  ratio  codec"]
+    for name, field in fields.items():
+        row = "x".join(map(str, field["shape"])) or "1"
+        lines.append(
+            f"  {name:<{width}}  {field['dtype']:<4}  {row:<5} {field['stored']:>12}  "
+            f"{field['payload']:>12} {field['ratio']:>6.2f}  {field['codec']}"
+        )
+    return lines
+
+
+def _shard_table(shards: list[dict[str, Any]]) -> list[str]:
+    lines = ["  shard            records  examples         bytes  sha256"]
+    for shard in shards[:_SHARDS_LISTED]:
+        lines.append(
+            f"  {shard['name']:<15} {shard['records']:>8} {shard['examples']:>9} "
+            f"{shard['bytes']:>13}  {shard['sha256'][:12]}"
+        )
+    if len(shards) > _SHARDS_LISTED:
+        lines.append(f"  ... and {len(shards) - _SHARDS_LISTED} more (--json lists all); of all:")
+        for word, pick in (("min", np.min), ("median", np.median), ("max", np.max)):
+            numbers = [int(pick([s[k] for s in shards])) for k in ("records", "examples", "bytes")]
+            lines.append(f"  {word:<15} {numbers[0]:>8} {numbers[1]:>9} {numbers[2]:>13}")
     return lines
 
 
@@ -174,7 +162,18 @@ def _token_name(token: int, meta: DatasetMeta) -> str:
         return f"{token} PAD"
     if meta.kind == "sudoku":
         return f"{token} blank" if token == 1 else f"{token} digit {token - 1}"
+    if meta.kind == "arc":
+        return f"{token} EOS" if token == 1 else f"{token} colour {token - 2}"
+    if meta.kind == "maze" and token <= 5:
+        return f"{token} {('wall', 'free', 'S', 'G', 'path')[token - 1]}"
     return str(token)
+
+
+def _spread_text(spread: Mapping[str, Any]) -> str:
+    return (
+        f"min {spread['min']}, median {spread['median']:g}, mean {spread['mean']}, "
+        f"max {spread['max']}"
+    )
 
 
 def _histogram(title: str, counts: Mapping[str, int]) -> list[str]:
@@ -198,10 +197,15 @@ def _flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
         if isinstance(item, Mapping):
             flat.update(_flatten(item, f"{prefix}{key}."))
         else:
-            flat[f"{prefix}{key}"] = str(item)
+            text = str(item)
+            flat[f"{prefix}{key}"] = text if len(text) <= 200 else f"{text[:200]} ..."
     return flat
 
 
-def _table(title: str, rows: Mapping[str, str]) -> list[str]:
-    width = max([len(name) for name in rows], default=0)
-    return [title, *(f"    {name:<{width}}  {text}" for name, text in rows.items())]
+def _rows(title: str, rows: Mapping[str, str]) -> list[str]:
+    shown = dict(list(rows.items())[:_ROWS_LISTED])
+    width = max([len(name) for name in shown], default=0)
+    lines = [title, *(f"    {name:<{width}}  {text}" for name, text in shown.items())]
+    if len(rows) > len(shown):
+        lines.append(f"    ... and {len(rows) - len(shown)} more (--json lists all)")
+    return lines

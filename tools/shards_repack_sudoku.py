@@ -1,0 +1,48 @@
+"""Dense storage of an online Sudoku set: the bytes that its builder would have written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from hrm_scale.data import Dataset, DatasetWriter
+from hrm_scale.errors import DataError
+from shards.sudoku_board import TOKEN_OFFSET
+from shards.sudoku_build import Request, write_stripes
+from shards.sudoku_puzzles import Puzzles
+from tools.shards_sudoku import geometry_of
+
+
+def to_dense(dataset: Dataset, writer: DatasetWriter) -> None:
+    """Write all splits: train in stripes. DataError for rows of another builder."""
+    spec = dataset.meta.augmentation
+    request = Request(Path(), num_aug=spec["count"], seed=spec["seed"], storage="dense")
+    for split in dataset.meta.splits:
+        puzzles = _puzzles(dataset, split)
+        if split == "train":
+            write_stripes(writer, puzzles, request)
+        else:
+            writer.write_split(split, [puzzles.columns(0, len(puzzles))])
+
+
+def _puzzles(dataset: Dataset, split: str) -> Puzzles:
+    names = list(dataset.index(split).columns)
+    columns = dataset.read(split, names, 0, dataset.split(split).examples)
+    count = len(columns["inputs"])
+    ours = {"inputs", "labels", "puzzle_identifiers", "groups", "ratings", "sources"}
+    if set(names) != ours or not np.array_equal(columns["groups"], np.arange(count)):
+        raise DataError(
+            f"{dataset.name}: split {split} has columns or groups other than those of "
+            "`python -m shards.sudoku`, which alone can be laid out: build it with --storage dense"
+        )
+    offset = np.uint8(TOKEN_OFFSET)
+    return Puzzles(
+        geometry=geometry_of(dataset.meta),
+        questions=columns["inputs"] - offset,
+        answers=columns["labels"] - offset,
+        ratings=columns["ratings"],
+        sources=columns["sources"],
+        rows=np.arange(1, count + 1),
+        source_names=list(dataset.meta.extra.get("sources", [])),
+    )
