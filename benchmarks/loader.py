@@ -24,11 +24,15 @@ if TYPE_CHECKING:
     from hrm_scale.data import Dataset
 
 # name: (reader, which set, settings)
-RUNS: dict[str, tuple[str, str, dict[str, int]]] = {
+RUNS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "ours": ("ours", "dense", {"threads": 1}),
-    "ours, no thread": ("ours", "dense", {"threads": 0}),
+    "ours, no thread": ("ours", "dense", {}),
+    "ours, widen on the device": ("ours", "dense", {"threads": 1, "widen": "device"}),
+    "ours, widen on device, no thread": ("ours", "dense", {"widen": "device"}),
     "ours, online augmentation": ("ours", "online", {"threads": 1}),
-    "ours, online, no thread": ("ours", "online", {"threads": 0}),
+    "ours, online, no thread": ("ours", "online", {}),
+    "ours, online, widen on device": ("ours", "online", {"widen": "device"}),
+    "ours, on the published arrays": ("ours", "arrays", {"threads": 1}),
     "plain mmap gather": ("mmap_gather", "dense", {}),
     "webdataset, these shards": ("webdataset_records", "dense", {}),
     "webdataset, record per sample": ("webdataset_samples", "dense", {}),
@@ -36,46 +40,74 @@ RUNS: dict[str, tuple[str, str, dict[str, int]]] = {
     "reference style, 1 worker": ("reference_style", "dense", {"workers": 1}),
 }
 SAMPLE_RECORDS = 30_000
+PUBLISHED_VARIANTS = 1000
+EXAMPLES = {"sudoku": 1_000_000, "arc": 400_000}
 
 
 def main(argv: list[str]) -> int:
     arguments = _parse(argv)
-    from benchmarks import loader_readers, loader_sets
+    from benchmarks import loader_sets, loader_targets
     from hrm_scale.data import open_dataset
 
     dataset = open_dataset(arguments.dir)
+    examples = arguments.examples or EXAMPLES.get(dataset.meta.kind, 0)
+    loader_sets.check_set(dataset, arguments.batch, examples)
     scratch = Path(tempfile.mkdtemp(prefix="hrm-loader-bench-", dir=arguments.scratch))
     try:
         print("preparing what the peers read ...", flush=True)
-        dense = loader_sets.dense_set(dataset, scratch, arguments.examples)
+        dense = open_dataset(arguments.dense) if arguments.dense else dataset
+        dense = loader_sets.dense_set(dense, scratch, examples)
         online = loader_sets.online_set(dataset, scratch)
-        loader_sets.write_arrays(dense, scratch / "arrays")
-        loader_readers.write_samples(
-            scratch / "arrays", scratch / "samples.tar", min(SAMPLE_RECORDS, arguments.examples)
-        )
+        arrays = scratch / "arrays"
+        loader_sets.write_arrays(dense, arrays)
+        loader_sets.write_samples(arrays, scratch / "samples.tar", min(SAMPLE_RECORDS, examples))
         base = {
             "seed": 0,
             "batch": arguments.batch,
-            "examples": arguments.examples,
+            "examples": examples,
             "seconds": arguments.seconds,
             "seq_len": dense.meta.seq_len,
             "ignored": dense.meta.ignore_label_id,
-            "arrays": str(scratch / "arrays"),
+            "arrays": str(arrays),
             "samples": str(scratch / "samples.tar"),
             "workers": 0,
             "threads": 0,
+            "widen": "host",
         }
-        sets = {"dense": dense, "online": online}
-        _warm(scratch, dense, online)
+        sets = {"dense": dense.path, "arrays": arrays}
+        if online is not None:
+            sets["online"] = online.path
+        _warm(scratch, *sets.values())
         load_before = os.getloadavg()
         results = _measure(base, sets, arguments.repeats)
         resume = _measure_resume(base, dense, arguments.repeats)
         stored, payload = loader_sets.stored_and_payload(dense)
-        report = _report(arguments, dense, results, resume, stored / payload)
+        published, small = loader_sets.published_and_online(dataset) or (0, 0)
+        variants = dataset.meta.augmentation.get("count", 0)
+        report = {
+            **provenance("benchmarks.loader", argv, ["torch", "numpy", "webdataset", "xxhash"]),
+            "data": {
+                "kind": dense.meta.kind,
+                "fingerprint": dense.meta.fingerprint,
+                "examples": dense.split("train").examples,
+                "online_bytes": small,
+                "published_bytes": published,
+            },
+            "batch": arguments.batch,
+            "repeats": arguments.repeats,
+            "readers": results,
+            "targets": loader_targets.checks(
+                dense.meta.kind,
+                results,
+                resume_ms=resume,
+                size=stored / payload,
+                smaller=published / small if small and variants >= PUBLISHED_VARIANTS else None,
+            ),
+        }
         report["machine"]["load_before_and_after"] = [*load_before, *os.getloadavg()]
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    _show(report)
+    loader_targets.show(report)
     if arguments.output:
         arguments.output.parent.mkdir(parents=True, exist_ok=True)
         arguments.output.write_text(json.dumps(report, indent=1) + "\n")
@@ -85,11 +117,16 @@ def main(argv: list[str]) -> int:
 def _parse(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.loader",
-        description="Compare this loader with its peers on one Sudoku data set.",
+        description="Compare this loader with its peers on one Sudoku or ARC data set.",
     )
-    parser.add_argument("dir", type=Path, metavar="DIR", help="a Sudoku data set")
     parser.add_argument(
-        "--examples", type=int, default=1_000_000, help="read per run (default %(default)s)"
+        "dir", type=Path, metavar="DIR", help="a Sudoku or ARC data set, online or dense"
+    )
+    parser.add_argument(
+        "--dense", type=Path, metavar="DIR", help="the same dense (default: made of DIR)"
+    )
+    parser.add_argument(
+        "--examples", type=int, help="read per run (default 1,000,000, of ARC 400,000)"
     )
     parser.add_argument("--batch", type=int, default=768, help="default %(default)s")
     parser.add_argument("--repeats", type=int, default=3, help="default %(default)s")
@@ -112,13 +149,14 @@ def _run(job: dict[str, Any]) -> dict[str, float]:
 
 
 def _measure(
-    base: dict[str, Any], sets: dict[str, Dataset], repeats: int
+    base: dict[str, Any], sets: dict[str, Path], repeats: int
 ) -> dict[str, dict[str, float]]:
-    runs: dict[str, list[dict[str, float]]] = {name: [] for name in RUNS}
+    chosen = {name: run for name, run in RUNS.items() if run[1] in sets}
+    runs: dict[str, list[dict[str, float]]] = {name: [] for name in chosen}
     for turn in range(repeats):
-        for name, (reader, which, settings) in RUNS.items():
+        for name, (reader, which, settings) in chosen.items():
             print(f"  round {turn + 1}/{repeats}: {name}", flush=True)
-            job = {**base, "reader": reader, "path": str(sets[which].path), **settings}
+            job = {**base, "reader": reader, "path": str(sets[which]), **settings}
             runs[name].append(_run(job))
     return {name: _summary(found) for name, found in runs.items()}
 
@@ -141,74 +179,14 @@ def _measure_resume(base: dict[str, Any], dense: Dataset, repeats: int) -> float
     return statistics.median(_run(job)["first_batch_s"] * 1e3 for _ in range(max(5, repeats)))
 
 
-def _warm(scratch: Path, *datasets: Dataset) -> None:
+def _warm(*folders: Path) -> None:
     """Everything into the page cache, so that no reader pays for the disk."""
-    for folder in (scratch, *(dataset.path for dataset in datasets)):
+    for folder in folders:
         for file in folder.rglob("*"):
             if file.is_file():
                 with file.open("rb") as stream:
                     while stream.read(1 << 24):
                         pass
-
-
-def _report(
-    arguments: argparse.Namespace,
-    dense: Dataset,
-    results: dict[str, dict[str, float]],
-    resume_ms: float,
-    size: float,
-) -> dict[str, Any]:
-    ours = max(results[name]["samples_per_s"] for name in ("ours", "ours, no thread"))
-    memory = max(results[name]["anonymous_mib"] for name in RUNS if name.startswith("ours"))
-
-    def faster(peer: str) -> float:
-        return ours / results[peer]["samples_per_s"]
-
-    online = 1e6 / results["ours, online, no thread"]["cpu_us"] / 1e6
-    checks = [
-        ("times reference style, 1 worker", faster("reference style, 1 worker"), ">=", 50.0),
-        ("times webdataset, these shards", faster("webdataset, these shards"), ">=", 3.0),
-        ("times plain mmap gather", faster("plain mmap gather"), ">=", 1.3),
-        ("million online examples/s/core", online, ">=", 1.5),
-        ("ms to first batch after resume", resume_ms, "<=", 25.0),
-        ("times payload, size on disk", size, "<=", 1.05),
-        ("MiB anonymous beyond torch", memory, "<=", 80.0),
-    ]
-    return {
-        **provenance("benchmarks.loader", sys.argv[1:], ["torch", "numpy", "webdataset", "xxhash"]),
-        "data": {"fingerprint": dense.meta.fingerprint, "examples": dense.split("train").examples},
-        "batch": arguments.batch,
-        "repeats": arguments.repeats,
-        "readers": results,
-        "targets": [
-            {
-                "what": what,
-                "value": value,
-                "target": f"{sign} {target:g}",
-                "met": value >= target if sign == ">=" else value <= target,
-            }
-            for what, value, sign, target in checks
-        ],
-    }
-
-
-def _show(report: dict[str, Any]) -> None:
-    readers = report["readers"]
-    ours = max(readers["ours"]["samples_per_s"], readers["ours, no thread"]["samples_per_s"])
-    print(
-        f"\n{'reader':32}{'samples/s':>12}{'CPU us/ex':>11}{'ours is':>9}{'first ms':>10}"
-        f"{'anon MiB':>10}"
-    )
-    for name, row in sorted(readers.items(), key=lambda item: -item[1]["samples_per_s"]):
-        print(
-            f"{name:32}{row['samples_per_s']:12,.0f}{row['cpu_us']:11.3f}"
-            f"{ours / row['samples_per_s']:8.1f}x{row['first_batch_ms']:10.1f}"
-            f"{row['anonymous_mib']:10.0f}"
-        )
-    print(f"\n{'target':36}{'measured':>10}  {'wanted':10}verdict")
-    for check in report["targets"]:
-        verdict = "met" if check["met"] else "MISSED"
-        print(f"{check['what']:36}{check['value']:10.2f}  {check['target']:10}{verdict}")
 
 
 if __name__ == "__main__":

@@ -1,23 +1,43 @@
-"""Make what the peers of `benchmarks.loader` read, out of one data set of ours."""
+"""Make what the peers of `benchmarks.loader` read, out of data sets of ours."""
 
 from __future__ import annotations
 
 import dataclasses
+import io
+import json
+import tarfile
 from pathlib import Path
 
 import numpy as np
 
-from hrm_scale.data import Dataset, DatasetWriter, augment_sudoku, open_dataset
+from hrm_scale.data import Dataset, DatasetWriter, Loader, augment_sudoku, open_dataset
 from hrm_scale.errors import DataError
 
 COLUMNS = ("inputs", "labels", "puzzle_identifiers", "groups")
+_ROWS_AT_ONCE = 1 << 15
+_BYTES_PER_PUZZLE = 8  # published arrays: an identifier and a bound, int32 each
+
+
+def check_set(dataset: Dataset, batch: int, examples: int) -> None:
+    """DataError for a kind of data set that this benchmark has no readers for, or a tiny one.
+
+    The peers drop the end of an epoch that fills no batch: of less than a batch they read nothing.
+    """
+    if dataset.meta.kind not in ("sudoku", "arc"):
+        raise DataError(
+            f"{dataset.path}: is a {dataset.meta.kind} set, this benchmark needs Sudoku or ARC"
+        )
+    stored = dataset.split("train").examples
+    if min(examples, stored if dataset.meta.storage == "dense" else examples) < batch:
+        raise DataError(f"{dataset.path}: has fewer than a batch of {batch} examples to read")
 
 
 def dense_set(dataset: Dataset, scratch: Path, examples: int) -> Dataset:
     """The data set itself when it is dense, else a dense, striped one made from its originals."""
     if dataset.meta.storage == "dense":
         return dataset
-    _needs_sudoku(dataset)
+    if dataset.meta.kind == "arc":
+        return _dense_arc(dataset, scratch, examples)
     info, meta = dataset.split("train"), dataset.meta
     columns = dataset.read("train", COLUMNS, 0, info.examples)
     seed = meta.augmentation["seed"]
@@ -38,11 +58,45 @@ def dense_set(dataset: Dataset, scratch: Path, examples: int) -> Dataset:
     return open_dataset(scratch / "dense")
 
 
-def online_set(dataset: Dataset, scratch: Path) -> Dataset:
-    """The data set itself when it augments while training, else one made from its first stripe."""
+def _dense_arc(dataset: Dataset, scratch: Path, examples: int) -> Dataset:
+    """Stripe k is what training on the originals reads in epoch k."""
+    meta = dataclasses.replace(
+        dataset.meta, storage="dense", augmentation={"kind": "none"}, extra={}, splits={}
+    )
+    loader = Loader(dataset, "train", seed=0, global_batch_size=1, window=None, threads=0)
+    tasks = dataset.tasks()
+    firsts = np.array([first for _, first, _ in tasks])
+    with DatasetWriter(scratch / "dense", meta) as writer:
+        with writer.split("train") as split:
+            stripe = 0
+            while loader.epoch_start(stripe) < examples:
+                span = loader.epoch_start(stripe), loader.epoch_start(stripe + 1)
+                inputs, labels, identifiers = loader.fetch(*span)
+                groups = np.searchsorted(firsts, identifiers, side="right") - 1
+                split.write(
+                    {
+                        "inputs": inputs.astype(np.uint8),
+                        "labels": labels.clip(0).astype(np.uint8),
+                        "puzzle_identifiers": identifiers,
+                        "groups": groups.astype(np.int32),
+                        "puzzles": (groups + stripe * len(tasks)).astype(np.int32),
+                    }
+                )
+                split.end_stripe()
+                stripe += 1
+        writer.write_identifiers(dataset.identifiers())
+    return open_dataset(scratch / "dense")
+
+
+def online_set(dataset: Dataset, scratch: Path) -> Dataset | None:
+    """The data set itself when it augments while training, else one made from its first stripe.
+
+    None for dense ARC, whose originals lie scattered over it.
+    """
     if dataset.meta.storage == "online":
         return dataset
-    _needs_sudoku(dataset)
+    if dataset.meta.kind == "arc":
+        return None
     info = dataset.split("train")
     rows = int(dataset.index("train").first[info.stripe_records[0]])
     meta = dataclasses.replace(
@@ -58,16 +112,62 @@ def online_set(dataset: Dataset, scratch: Path) -> Dataset:
 
 
 def write_arrays(dataset: Dataset, folder: Path) -> None:
-    """Plain `.npy` arrays sorted by group, with the bounds of groups and puzzles."""
-    folder.mkdir()
-    columns = dataset.read("train", COLUMNS, 0, dataset.split("train").examples)
-    order = np.argsort(columns["groups"], kind="stable")
-    np.save(folder / "inputs.npy", columns["inputs"][order])
-    np.save(folder / "labels.npy", columns["labels"][order])
-    np.save(folder / "identifiers.npy", columns["puzzle_identifiers"][order])
-    counts = np.unique(columns["groups"], return_counts=True)[1]
-    np.save(folder / "group_bounds.npy", np.concatenate([[0], np.cumsum(counts)]))
-    np.save(folder / "puzzle_bounds.npy", np.arange(len(order) + 1))
+    """The train split as the published builders lay it out: sorted by group, then by puzzle."""
+    info, meta = dataset.split("train"), dataset.meta
+    examples = info.examples
+    numbered = "puzzles" in dataset.index("train").columns
+    names = ["puzzle_identifiers", "groups", *(["puzzles"] if numbered else [])]
+    small = dataset.read("train", names, 0, examples)
+    puzzles = small.get("puzzles", np.arange(examples))
+    order = np.lexsort((puzzles, small["groups"]))  # stable: examples keep their order
+    groups, puzzles = small["groups"][order], puzzles[order]
+    new_group = np.append(True, groups[1:] != groups[:-1])
+    first_rows = np.flatnonzero(new_group | np.append(True, puzzles[1:] != puzzles[:-1]))
+    first_puzzles = np.flatnonzero(new_group[first_rows])
+    train = folder / "train"
+    train.mkdir(parents=True)
+    bounds = {
+        "puzzle_identifiers": small["puzzle_identifiers"][order][first_rows],
+        "puzzle_indices": np.append(first_rows, examples),
+        "group_indices": np.append(first_puzzles, len(first_rows)),
+    }
+    for name, array in bounds.items():
+        np.save(train / f"all__{name}.npy", array.astype(np.int32))
+    place = np.empty(examples, np.int64)
+    place[order] = np.arange(examples)
+    targets = {
+        name: np.lib.format.open_memmap(
+            train / f"all__{name}.npy", "w+", np.dtype(np.uint8), (examples, meta.seq_len)
+        )
+        for name in ("inputs", "labels")
+    }
+    for start in range(0, examples, _ROWS_AT_ONCE):
+        piece = dataset.read("train", list(targets), start, start + _ROWS_AT_ONCE)
+        for name, target in targets.items():
+            target[place[start : start + _ROWS_AT_ONCE]] = piece[name]
+    fields = ("vocab_size", "seq_len", "pad_id", "ignore_label_id", "blank_identifier_id")
+    content = {name: getattr(meta, name) for name in fields}
+    content["num_puzzle_identifiers"] = meta.num_puzzle_identifiers
+    content |= {"total_groups": len(first_puzzles), "sets": ["all"]}
+    content["mean_puzzle_examples"] = examples / len(first_rows)
+    (train / "dataset.json").write_text(json.dumps(content))
+
+
+def write_samples(arrays: Path, output: Path, count: int) -> None:
+    """A shard with one record per sample, as it is usually done."""
+    inputs, labels = (
+        np.load(arrays / "train" / f"all__{name}.npy", mmap_mode="r")
+        for name in ("inputs", "labels")
+    )
+    with tarfile.open(output, "w", format=tarfile.USTAR_FORMAT) as archive:
+        for row in range(min(count, len(inputs))):
+            for name, array in (("inputs", inputs[row]), ("labels", labels[row])):
+                buffer = io.BytesIO()
+                np.save(buffer, np.asarray(array))
+                member = tarfile.TarInfo(f"{row:08d}.{name}.npy")
+                member.size = buffer.tell()
+                buffer.seek(0)
+                archive.addfile(member, buffer)
 
 
 def stored_and_payload(dataset: Dataset) -> tuple[int, int]:
@@ -79,8 +179,14 @@ def stored_and_payload(dataset: Dataset) -> tuple[int, int]:
     return stored, rows * sum(column.row_bytes for column in index.columns.values())
 
 
-def _needs_sudoku(dataset: Dataset) -> None:
-    if dataset.meta.kind != "sudoku":
-        raise DataError(
-            f"{dataset.path}: is a {dataset.meta.kind} set, this benchmark needs Sudoku"
-        )
+def published_and_online(dataset: Dataset) -> tuple[int, int] | None:
+    """(bytes of the published arrays with all variants, bytes of this online set), of ARC."""
+    augmented = dataset.meta.extra.get("augmented")
+    if dataset.meta.storage != "online" or not augmented:
+        return None
+    published = sum(
+        2 * counts["examples"] * dataset.meta.seq_len + _BYTES_PER_PUZZLE * counts["puzzles"]
+        for counts in augmented.values()
+    )
+    files = (file for file in dataset.path.rglob("*") if file.is_file())
+    return published, sum(file.stat().st_size for file in files)
