@@ -40,6 +40,13 @@ def main(arguments: list[str]) -> int:
                 f"data_path={path} has {name}={theirs}, the checkpoint was trained with {ours}:"
                 " give data of the same kind with data_path=DIR"
             )
+    if restored.table is not None:
+        known, asked = restored.table.num_identifiers, dataset.meta.num_puzzle_identifiers
+        if asked > known:
+            raise ConfigError(
+                f"data_path={path} has {asked} puzzle identifiers, the checkpoint knows {known}:"
+                " give the data set that it was trained on"
+            )
     rows = min(run.limit or dataset.split(run.split).examples, dataset.split(run.split).examples)
     progress = Progress(rows)
     results = evaluate(

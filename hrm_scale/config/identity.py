@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _NOT_IDENTITY = re.compile(
     r"(epochs|max_\w+|eval_interval|checkpoint_every_eval|project_name|run_name|checkpoint_path|"
     r"resume|seed|engine\..*|checkpoint\..*|evaluation\..*|log\..*|"
-    r"data\.(threads|prefetch|verify|on_error|allow_pipe))"
+    r"data\.(threads|prefetch|verify|on_error|widen|cache|cache_gb|downloads|retry_minutes))"
 )
 
 

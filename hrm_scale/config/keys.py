@@ -7,7 +7,8 @@ Plain data without imports: `--help` prints it, the schema attaches it to its fi
 from __future__ import annotations
 
 TRAIN: dict[str, str] = {
-    "data_path": "folder of the data set: tar shards with their index",
+    "data_path": "the data set: a folder of shards, an address of one (s3, gs, http, hf), a "
+    "published folder of .npy arrays, or a file that mixes several",
     "global_batch_size": "examples per optimizer step, over all devices and micro-batches",
     "epochs": "end after so many passes over the puzzles; null when another limit is given",
     "max_steps": "end after so many optimizer steps",
@@ -56,7 +57,14 @@ TRAIN: dict[str, str] = {
     "data.threads": "reading threads per process; 0 reads in the training thread",
     "data.on_error": "a damaged record: raise (stop and name it) or mask (leave it out, count it)",
     "data.verify": "check the hash of each record when it is first read",
-    "data.allow_pipe": "allow pipe: addresses, which run a shell command",
+    "data.sampling": "epoch: every example of the puzzle drawn for a group; reference: puzzles are "
+    "cut where a batch ends, as the published trainer does",
+    "data.widen": "where tokens become int32: host, device (a quarter of the bytes to move), or "
+    "auto (device on a GPU)",
+    "data.cache": "folder on this node for data read from an address; null is ~/.cache/hrm_scale",
+    "data.cache_gb": "GiB the cache may hold; the least recently used data go first",
+    "data.downloads": "downloads at the same time, of each process",
+    "data.retry_minutes": "how long a server may fail before the run stops",
     "engine.accumulation": "micro-batches per optimizer step; divides global_batch_size",
     "engine.compile": "torch.compile: auto, true or false",
     "engine.attention": "attention kernel: auto, sdpa, flash2 or flash3",

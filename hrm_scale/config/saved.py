@@ -16,6 +16,7 @@ from hrm_scale.redaction import redact_values
 from hrm_scale.untrusted import read_bytes
 
 _MAX_BYTES = 1 << 20
+_RETIRED = frozenset({"data.allow_pipe"})
 
 
 class _PlainLoader(yaml.SafeLoader):
@@ -44,7 +45,16 @@ def to_yaml(run: RunConfig) -> str:
 
 
 def from_dict(values: Mapping[str, Any], source: str) -> RunConfig:
-    """Validate saved values; `source` names them in messages. Raises ConfigError."""
+    """Validate saved values; `source` names them in messages. Raises ConfigError.
+
+    Keys that earlier versions had are left out: what they said has no meaning any more.
+    """
+    values = {
+        section: {key: v for key, v in value.items() if f"{section}.{key}" not in _RETIRED}
+        if isinstance(value, Mapping)
+        else value
+        for section, value in values.items()
+    }
     run, problems = validate(RunConfig, values, lambda key: source)
     if run is None:
         raise ConfigError("\n".join(one_line(problem) for problem in problems))

@@ -120,7 +120,12 @@ class DataConfig(Section):
     threads: NotNegative = key("data.threads", 1)
     on_error: Literal["raise", "mask"] = key("data.on_error", "raise")
     verify: bool = key("data.verify", True)
-    allow_pipe: bool = key("data.allow_pipe", False)
+    sampling: Literal["epoch", "reference"] = key("data.sampling", "epoch")
+    widen: Literal["auto", "host", "device"] = key("data.widen", "auto")
+    cache: PathText | None = key("data.cache", None)
+    cache_gb: PositiveReal = key("data.cache_gb", 32.0)
+    downloads: Positive = key("data.downloads", 8)
+    retry_minutes: PositiveReal = key("data.retry_minutes", 10.0)
 
 
 class EngineConfig(Section):

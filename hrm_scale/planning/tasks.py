@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from hrm_scale.data import open_dataset
+from hrm_scale.data import is_dataset, open_dataset
 from hrm_scale.errors import ConfigError
+from hrm_scale.redaction import redact
 
 
 @dataclass(frozen=True)
@@ -41,24 +42,23 @@ def task_of(data_path: str) -> Task:
     Raises ConfigError when the folder does not exist and its name tells nothing, DataError when
     there is a data set that is damaged.
     """
-    path = Path(data_path)
-    if (path / "dataset.json").exists():
-        dataset = open_dataset(path)
-        meta, train = dataset.meta, dataset.split("train")
+    if is_dataset(data_path):
+        dataset = open_dataset(data_path)
+        meta = dataset.meta
         return Task(
             meta.kind,
             meta.vocab_size,
             meta.seq_len,
             meta.num_puzzle_identifiers,
-            train.groups * train.examples / train.puzzles,
-            f"data set at {data_path}",
+            dataset.epoch_examples("train"),
+            f"data set at {redact(data_path)}",
             given=True,
         )
-    name = path.name.lower()
+    name = Path(data_path).name.lower()
     for words, task in KNOWN:
         if all(word in name for word in words):
             return task
     raise ConfigError(
-        f"data_path={data_path}: there is no data set, and its name is of no known task; allowed: a"
-        " data set that exists, or a name with sudoku, maze or arc in it"
+        f"data_path={redact(data_path)}: there is no data set, and its name is of no known task;"
+        " allowed: a data set that exists, or a name with sudoku, maze or arc in it"
     )

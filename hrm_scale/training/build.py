@@ -15,7 +15,6 @@ import torch
 from hrm_scale.checkpoint import CheckpointManager, Ranks, mark_best
 from hrm_scale.config.saved import to_dict, to_yaml
 from hrm_scale.config.schema import RunConfig
-from hrm_scale.data import Dataset, Loader, open_dataset
 from hrm_scale.engine import Engine, open_engine
 from hrm_scale.errors import ConfigError, HrmError
 from hrm_scale.modelling import dataset_facts, model_config
@@ -34,6 +33,7 @@ from hrm_scale.training.early_stopping import EarlyStopping
 from hrm_scale.training.evaluating import Evaluating
 from hrm_scale.training.guards import Guard
 from hrm_scale.training.horizon import plan_horizon
+from hrm_scale.training.loading import open_data, open_loader
 from hrm_scale.training.lock import lock_run
 from hrm_scale.training.resuming import changed_since, find_checkpoint
 from hrm_scale.training.saving import Saving
@@ -73,12 +73,10 @@ def _open(run: RunConfig) -> Engine:
 
 def _build(run: RunConfig, presets: dict[str, str], engine: Engine) -> Trainer:
     first = engine.rank == 0
-    dataset = open_dataset(run.data_path)
-    loader = _loader(run, dataset, engine)
+    dataset = open_data(run)
+    loader = open_loader(run, dataset, engine)
     _check_evaluation(run, engine)
-    train = dataset.split("train")
-    # An epoch shows every group once, by one of its puzzles.
-    horizon = plan_horizon(run, train.groups * train.examples / train.puzzles)
+    horizon = plan_horizon(run, dataset.epoch_examples("train"))
     compiled = resolve_compile(run.engine.compile, engine.device, horizon.total_steps)
     config = model_config(
         run.arch,
@@ -225,23 +223,6 @@ def continue_command() -> str:
     if launcher := os.environ.get("HRM_SCALE_COMMAND"):
         return redact(launcher)
     return redact(shlex.join(["python", "-m", "hrm_scale.train", *sys.argv[1:]]))
-
-
-def _loader(run: RunConfig, dataset: Dataset, engine: Engine) -> Loader:
-    return Loader(
-        dataset,
-        "train",
-        seed=run.seed,
-        global_batch_size=run.global_batch_size,
-        accumulation=run.engine.accumulation,
-        rank=engine.rank,
-        ranks=engine.ranks,
-        window=None if run.data.window == "all" else run.data.window,
-        threads=run.data.threads,
-        prefetch=run.data.prefetch,
-        on_error=run.data.on_error,
-        verify=run.data.verify,
-    )
 
 
 def _check_evaluation(run: RunConfig, engine: Engine) -> None:

@@ -6,10 +6,11 @@ import torch
 
 from hrm_scale.checkpoint import LoadedCheckpoint
 from hrm_scale.config.schema import RunConfig
-from hrm_scale.data import Dataset
+from hrm_scale.data import Dataset, DatasetMeta, SplitInfo
 from hrm_scale.engine import Engine
 from hrm_scale.models import ModelConfig
 from hrm_scale.optim.adam_atan2 import resolve_backend
+from hrm_scale.redaction import redact
 from hrm_scale.training.horizon import Horizon
 
 Row = tuple[str, str, str]
@@ -32,9 +33,16 @@ def start_rows(
     return [
         ("experiment", presets.get("experiment", "none"), f"arch {run.arch.name}"),
         ("start", start, reason),
-        ("data", run.data_path, f"{meta.kind}, {meta.storage}, {train.examples} training examples"),
+        ("data", redact(run.data_path), _data(meta, train)),
         ("length", length, f"set by {horizon.limit}; {samples} samples offered"),
     ]
+
+
+def _data(meta: DatasetMeta, train: SplitInfo) -> str:
+    text = f"{meta.kind}, {meta.storage}, {train.examples} training examples"
+    if meta.num_puzzle_identifiers > 1:
+        text += f", {meta.num_puzzle_identifiers} puzzle identifiers"
+    return text
 
 
 def machine_rows(

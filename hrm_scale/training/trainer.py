@@ -261,6 +261,8 @@ class Trainer:
                 values["perf/mfu"] = flops / peak
         if (wait := self.clock.data_wait_share) is not None:
             values["perf/data_wait"] = wait
+        for name, value in self.loader.stats().items():
+            values[f"perf/fetch_{name}"] = value
         eta = self.clock.eta_seconds(self.horizon.total_steps - state.step)
         if eta is not None and self.horizon.limit != "max_time":
             values["perf/eta_seconds"] = eta

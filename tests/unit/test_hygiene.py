@@ -27,6 +27,7 @@ MAX_LINES = 300
 FOUNDATION = (
     "hrm_scale.errors",
     "hrm_scale.machine",
+    "hrm_scale.redaction",
     "hrm_scale.untrusted",
     "hrm_scale.__version__",
 )
@@ -44,6 +45,10 @@ ENTRY_POINTS = (
     "hrm_scale.doctor",
     "hrm_scale.launch",
     "hrm_scale.planning.check",
+    "shards.arc",
+    "shards.convert",
+    "shards.fetch",
+    "shards.maze",
     "shards.sudoku",
     "tools.shards",
     "tools.checkpoint",
@@ -54,6 +59,7 @@ ENTRY_POINTS = (
     "benchmarks.loader",
     "benchmarks.engines",
     "benchmarks.table",
+    "benchmarks.arc_build",
 )
 HELP_CPU_SECONDS = 0.5
 # Released in step with the requirement that brings them.
@@ -293,7 +299,7 @@ def test_constraints_pin_what_is_declared() -> None:
     assert len(pinned) == len(pins), "a package is pinned twice"
     assert all(spec.startswith("==") and "+" not in spec for spec in pinned.values())
     assert not [name for name in pinned if name.startswith(("nvidia", "cuda", "triton"))]
-    for requirement in [*CORE, *EXTRAS["test"], *EXTRAS["dev"]]:
+    for requirement in [*CORE, *EXTRAS["test"], *EXTRAS["dev"], *EXTRAS["servers"]]:
         version = pinned[canonicalize_name(requirement.name)].removeprefix("==")
         assert requirement.specifier.contains(version), f"{requirement} against {version}"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hrm_scale.errors import EXIT_DATA
+from hrm_scale.errors import EXIT_CONFIG
 from tests.runs import ROOT, arguments, command, environment
 from tests.unit.data_sets import write_online
 
@@ -92,7 +92,7 @@ def test_nothing_planted_is_found_anywhere(tmp_path: Path, clone: Path) -> None:
 def test_a_password_in_an_address_is_not_repeated(tmp_path: Path) -> None:
     address = "data_path=s3://someone:PLANTED-password@host"
     done = run(tmp_path, address, f"checkpoint_path={tmp_path / 'run'}", "log.wandb=off")
-    assert done.returncode == EXIT_DATA
+    assert done.returncode == EXIT_CONFIG
     assert done.stderr.count("\n") == 1
     assert "PLANTED" not in done.stdout + done.stderr
     assert leaks(tmp_path) == []
