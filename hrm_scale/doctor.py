@@ -50,6 +50,7 @@ LINUX_ONLY = ("deepspeed",)
 OPTIONAL = {
     "flash-attn": "faster attention on a CUDA GPU",
     "adam-atan2": "fused optimizer step on a CUDA GPU",
+    "numba": "ARC augmented several times faster",
     "s3fs": "shards from S3",
     "gcsfs": "shards from Google Cloud Storage",
 }

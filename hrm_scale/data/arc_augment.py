@@ -21,6 +21,7 @@ from __future__ import annotations
 import numpy as np
 
 from hrm_scale.data.arc_grid import CELLS, COLOURS, EOS, FIRST_COLOUR, SIDE, dihedral
+from hrm_scale.data.arc_kernel import kernel
 from hrm_scale.data.counter import (
     GAMMA,
     STILL,
@@ -109,6 +110,9 @@ class ArcFrames:
         out: (inputs, labels), uint8 [n, 900], written in place. The offsets must leave room. It is
         fastest where the examples of a puzzle follow each other under one variant.
         """
+        if (compiled := kernel()) is not None:
+            compiled(self._inputs, self._labels, self._shapes, rows, variants, offsets, *out)
+            return
         for start in range(0, len(rows), _BLOCK):
             part = slice(start, min(start + _BLOCK, len(rows)))
             self._block(rows[part], variants[part], offsets[part], (out[0][part], out[1][part]))

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hrm_scale.data import Batch, Dataset, Loader, arc_grid, open_dataset
+from hrm_scale.data import Batch, Dataset, Loader, arc_grid, arc_kernel, open_dataset
 from hrm_scale.data.arc_augment import ArcFrames, draw_offsets, draw_variants, turned_shapes
 from hrm_scale.data.counter import STILL, below, fold_array, make_key
 from tests.unit.arc_sets import build_arc, write_tasks
@@ -53,9 +53,23 @@ def grids(seed: int, count: int, side: int) -> list[np.ndarray]:
     return [rng.integers(0, 10, shape).astype(np.uint8) for shape in shapes]
 
 
-@settings(deadline=None, max_examples=40)
+@pytest.fixture(params=["numpy", "numba"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Augment by this one of the two, whatever is installed."""
+    if request.param == "numpy":
+        monkeypatch.setattr("hrm_scale.data.arc_augment.kernel", lambda: None)
+    else:
+        pytest.importorskip("numba")
+        arc_kernel.start_compiling().join()
+        assert arc_kernel.kernel() is not None
+    return str(request.param)
+
+
+@settings(
+    deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.integers(0, 10_000), st.integers(1, 30), st.integers(1, 20))
-def test_the_kernel_agrees_with_the_definition(seed: int, side: int, count: int) -> None:
+def test_the_kernel_agrees_with_the_definition(way: str, seed: int, side: int, count: int) -> None:
     rng = np.random.default_rng(seed)
     questions, answers = grids(seed, count, side), grids(seed + 1, count, side)
     shapes = np.array(

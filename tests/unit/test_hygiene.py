@@ -253,16 +253,20 @@ def test_every_package_is_installed() -> None:
         assert package in included or f"{package.split('.')[0]}.*" in included, package
 
 
-def test_presets_are_installed() -> None:
-    patterns = setup_cfg()["options.package_data"]["hrm_scale.config"].split()
-    config = ROOT / "hrm_scale" / "config"
-    matched = {path for pattern in patterns for path in config.glob(pattern)}
+def test_files_beside_the_code_are_installed() -> None:
+    matched = {
+        path
+        for package, patterns in setup_cfg()["options.package_data"].items()
+        for pattern in patterns.split()
+        for path in ROOT.joinpath(*package.split(".")).glob(pattern)
+    }
     data = {
         p
-        for p in (ROOT / "hrm_scale").rglob("*")
-        if p.is_file() and p.suffix not in (".py", ".pyc")
+        for top in ("hrm_scale", "shards", "tools")
+        for p in (ROOT / top).rglob("*")
+        if p.is_file() and p.suffix != ".py" and "__pycache__" not in p.parts
     }
-    assert data == matched, f"not in package_data: {data - matched}"
+    assert data == matched, f"not in package_data: {data ^ matched}"
 
 
 def test_every_import_is_a_declared_requirement() -> None:
@@ -307,7 +311,7 @@ def test_constraints_pin_what_is_declared() -> None:
 def test_doctor_knows_all_requirements() -> None:
     assert set(doctor.REQUIRED) == {canonicalize_name(r.name) for r in CORE}
     assert set(doctor.LINUX_ONLY) == {r.name for r in CORE if r.marker}
-    optional = {r.name for key in ("cuda", "s3") for r in EXTRAS[key]}
+    optional = {r.name for key in ("cuda", "fast", "s3") for r in EXTRAS[key]}
     assert set(doctor.OPTIONAL) == optional
 
 

@@ -127,7 +127,11 @@ def test_help_lists_every_command_and_needs_no_environment(machine: Machine) -> 
         (["trian"], {}, "Did you mean 'train'?"),
         (["zzz"], {}, "Commands: demo, test"),
         (["exec"], {}, "exec needs a command"),
-        (["env"], {"HRM_SCALE_EXTRAS": "tset"}, "choose from cuda, plot, s3, servers, test, dev"),
+        (
+            ["env"],
+            {"HRM_SCALE_EXTRAS": "tset"},
+            "choose from cuda, fast, plot, s3, servers, test, dev",
+        ),
     ],
 )
 def test_wrong_usage_is_one_line(
