@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from hrm_scale.errors import ConfigError, nearest, run_cli
+from hrm_scale.command_line import Parser, natural
+from hrm_scale.errors import ConfigError, run_cli
 
 if TYPE_CHECKING:
     from shards.arc_build import Built, Request
@@ -24,17 +25,6 @@ exit codes: 0 built, 2 wrong arguments, 3 unusable data, 5 no disk space;
 after an error nothing is left half-written
 """
 _NAMES_SHOWN = 5
-
-
-class _Parser(argparse.ArgumentParser):
-    """argparse whose mistakes are one line like all others."""
-
-    def error(self, message: str) -> NoReturn:
-        unknown = message.removeprefix("unrecognized arguments: ").split(" ")[0]
-        hint = ""
-        if unknown != message.split(" ")[0]:
-            hint = nearest(unknown.split("=")[0], sorted(self._option_string_actions))
-        raise ConfigError(f"{message}.{hint} Type `python -m shards.arc --help` for all options")
 
 
 def main(argv: list[str]) -> int:
@@ -102,12 +92,11 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="python -m shards.arc",
         description="Build an ARC data set of tar shards. Same arguments, same bytes.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     add = parser.add_argument
     add(
@@ -139,12 +128,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     add(
         "--num-aug",
-        type=_natural,
+        type=natural,
         default=1000,
         metavar="N",
         help="variants of each task beside itself (default %(default)s)",
     )
-    add("--seed", type=_natural, default=42, metavar="S", help="of all choices (default 42)")
+    add("--seed", type=natural, default=42, metavar="S", help="of all choices (default 42)")
     add(
         "--storage",
         choices=["online", "dense"],
@@ -200,15 +189,6 @@ def _request(arguments: argparse.Namespace) -> Request:
         overwrite=arguments.overwrite,
     )
 
-
-def _natural(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text} is negative, expected 0 or more")
-    return value
-
-
-_natural.__name__ = "whole number"
 
 if __name__ == "__main__":
     run_cli(main)

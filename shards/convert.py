@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
+from hrm_scale.command_line import Parser, natural
 from hrm_scale.errors import ConfigError, nearest, run_cli
 
 if TYPE_CHECKING:
@@ -32,19 +33,6 @@ after an error nothing is left half-written
 COLUMNS = ("inputs", "labels", "puzzle_identifiers", "groups", "puzzles")
 
 
-class _Parser(argparse.ArgumentParser):
-    """argparse whose mistakes are one line like all others."""
-
-    def error(self, message: str) -> NoReturn:
-        unknown = message.removeprefix("unrecognized arguments: ").split(" ")[0]
-        hint = ""
-        if unknown != message.split(" ")[0]:
-            hint = nearest(unknown.split("=")[0], sorted(self._option_string_actions))
-        raise ConfigError(
-            f"{message}.{hint} Type `python -m shards.convert --help` for all options"
-        )
-
-
 def main(argv: list[str]) -> int:
     request = _request(_parser().parse_args(argv))
     from shards.convert_source import convert
@@ -62,12 +50,11 @@ def main(argv: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="python -m shards.convert",
         description="Make shards of a data set somebody else wrote. Same source, same bytes.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     add = parser.add_argument
     add("source", type=Path, metavar="SOURCE", help="a folder or a file, see below")
@@ -87,8 +74,8 @@ def _parser() -> argparse.ArgumentParser:
         "sample; CSV: inputs=question,labels=answer",
     )
     add("--charset", metavar="TEXT", help="CSV, .txt: characters of tokens 1, 2, ... (0 pads)")
-    add("--vocab-size", type=_natural, metavar="N", help="default: the largest token and one more")
-    add("--pad-id", type=_natural, metavar="N", help="token of padding (default 0)")
+    add("--vocab-size", type=natural, metavar="N", help="default: the largest token and one more")
+    add("--pad-id", type=natural, metavar="N", help="token of padding (default 0)")
     add(
         "--ignore-label-id",
         type=_ignored,
@@ -144,18 +131,11 @@ def _pairs(text: str | None, option: str, example: str) -> dict[str, str]:
     return found
 
 
-def _natural(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text} is negative, expected 0 or more")
-    return value
-
-
 def _ignored(text: str) -> int | str:
     return text if text == "none" else int(text)
 
 
-_natural.__name__, _ignored.__name__ = "whole number", "whole number or none"
+_ignored.__name__ = "whole number or none"
 
 if __name__ == "__main__":
     run_cli(main)

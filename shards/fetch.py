@@ -6,8 +6,8 @@ import argparse
 import os
 import shlex
 from pathlib import Path
-from typing import NoReturn
 
+from hrm_scale.command_line import Parser
 from hrm_scale.errors import ConfigError, EnvironmentProblem, nearest, run_cli
 
 _NAMES = ("arc1", "arc2", "conceptarc", "sudoku", "maze")
@@ -21,17 +21,6 @@ environment: HRM_SCALE_CACHE, whose folder raw is for all of them (default ~/.ca
              HRM_SCALE_MIRROR, as --mirror; HF_ENDPOINT, the address of the hub
 exit codes: 0 fetched, 2 wrong arguments, 3 not what was published, 5 no network or no disk space
 """
-
-
-class _Parser(argparse.ArgumentParser):
-    """argparse whose mistakes are one line like all others."""
-
-    def error(self, message: str) -> NoReturn:
-        unknown = message.removeprefix("unrecognized arguments: ").split(" ")[0]
-        hint = ""
-        if unknown != message.split(" ")[0]:
-            hint = nearest(unknown.split("=")[0], sorted(self._option_string_actions))
-        raise ConfigError(f"{message}.{hint} Type `python -m shards.fetch --help` for all options")
 
 
 def main(argv: list[str]) -> int:
@@ -66,12 +55,11 @@ def main(argv: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="python -m shards.fetch",
         description="Download published raw data, check them, and say what to type next.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     add = parser.add_argument
     add("name", metavar="NAME", help=", ".join(_NAMES))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from hrm_scale.errors import ConfigError, nearest, run_cli
+from hrm_scale.command_line import Parser, natural, positive
+from hrm_scale.errors import ConfigError, run_cli
 
 if TYPE_CHECKING:
     from shards.maze_build import Built, Request
@@ -22,17 +23,6 @@ after an error nothing is left half-written
 """
 _ONLY_GENERATE = ("size", "count", "min_path", "jobs")
 _SMALLEST, _LARGEST = 4, 64
-
-
-class _Parser(argparse.ArgumentParser):
-    """argparse whose mistakes are one line like all others."""
-
-    def error(self, message: str) -> NoReturn:
-        unknown = message.removeprefix("unrecognized arguments: ").split(" ")[0]
-        hint = ""
-        if unknown != message.split(" ")[0]:
-            hint = nearest(unknown.split("=")[0], sorted(self._option_string_actions))
-        raise ConfigError(f"{message}.{hint} Type `python -m shards.maze --help` for all options")
 
 
 def main(argv: list[str]) -> int:
@@ -80,12 +70,11 @@ def _summary(built: Built, aug: str | None) -> list[str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="python -m shards.maze",
         description="Build a data set of mazes in tar shards. Same arguments, same bytes.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     add = parser.add_argument
     add("--output-dir", type=Path, required=True, metavar="DIR", help="folder to make")
@@ -109,28 +98,28 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help=f"generate: cells per side, {_SMALLEST} to {_LARGEST} (default 30)",
     )
-    add("--count", type=_positive, metavar="N", help="generate: training mazes (default 1000)")
+    add("--count", type=positive, metavar="N", help="generate: training mazes (default 1000)")
     add(
         "--min-path",
-        type=_positive,
+        type=positive,
         metavar="N",
         help="generate: fewest moves of a shortest path (default: 109 for 30x30, else 2 x size)",
     )
     add(
         "--jobs",
-        type=_positive,
+        type=positive,
         metavar="N",
         help="generate: so many processes; the mazes are the same (default 1)",
     )
     add(
         "--subsample-size",
-        type=_positive,
+        type=positive,
         metavar="N",
         help="hf, csv: so many training mazes, a random choice that depends on --seed",
     )
     add(
         "--test-size",
-        type=_natural,
+        type=natural,
         metavar="N",
         help="so many test mazes, chosen by --seed (default: all; generate: a quarter of "
         "--count, at most 1000)",
@@ -144,7 +133,7 @@ def _parser() -> argparse.ArgumentParser:
         "labels are turned too, which breaks the rule that test labels follow; "
         "relabel: turned mazes are labelled anew by the rule",
     )
-    add("--seed", type=_natural, default=0, metavar="S", help="of all random choices (default 0)")
+    add("--seed", type=natural, default=0, metavar="S", help="of all random choices (default 0)")
     add("--overwrite", action="store_true", help="replace an existing data set in --output-dir")
     return parser
 
@@ -187,20 +176,6 @@ def _request(arguments: argparse.Namespace) -> Request:
     )
 
 
-def _natural(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text} is negative, expected 0 or more")
-    return value
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is too small, expected 1 or more")
-    return value
-
-
 def _size(text: str) -> int:
     value = int(text)
     if not _SMALLEST <= value <= _LARGEST:
@@ -208,8 +183,7 @@ def _size(text: str) -> int:
     return value
 
 
-for _kind in (_natural, _positive, _size):
-    _kind.__name__ = "whole number"
+_size.__name__ = "whole number"
 
 if __name__ == "__main__":
     run_cli(main)

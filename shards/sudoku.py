@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from hrm_scale.errors import ConfigError, nearest, run_cli
+from hrm_scale.command_line import Parser, natural, positive
+from hrm_scale.errors import ConfigError, run_cli
 
 if TYPE_CHECKING:
     from shards.sudoku_build import Request
@@ -21,17 +22,6 @@ exit codes: 0 built, 2 wrong arguments, 3 unusable data, 5 no network or no disk
 after an error nothing is left half-written
 """
 _ONLY_GENERATE = ("size", "count")
-
-
-class _Parser(argparse.ArgumentParser):
-    """argparse whose mistakes are one line like all others."""
-
-    def error(self, message: str) -> NoReturn:
-        unknown = message.removeprefix("unrecognized arguments: ").split(" ")[0]
-        hint = ""
-        if unknown != message.split(" ")[0]:
-            hint = nearest(unknown.split("=")[0], sorted(self._option_string_actions))
-        raise ConfigError(f"{message}.{hint} Type `python -m shards.sudoku --help` for all options")
 
 
 def main(argv: list[str]) -> int:
@@ -52,12 +42,11 @@ def main(argv: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="python -m shards.sudoku",
         description="Build a Sudoku data set of tar shards. Same arguments, same bytes.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     add = parser.add_argument
     add("--output-dir", type=Path, required=True, metavar="DIR", help="folder to make")
@@ -76,35 +65,35 @@ def _parser() -> argparse.ArgumentParser:
         "--test-size splits it); columns source,question,answer,rating; .csv or .csv.gz",
     )
     add("--size", type=int, choices=[4, 6, 9], help="generate: cells per side (default 9)")
-    add("--count", type=_positive, metavar="N", help="generate: training puzzles (default 1000)")
+    add("--count", type=positive, metavar="N", help="generate: training puzzles (default 1000)")
     add(
         "--subsample-size",
-        type=_positive,
+        type=positive,
         metavar="N",
         help="hf, csv: so many training puzzles, a random choice that depends on --seed",
     )
     add(
         "--test-size",
-        type=_natural,
+        type=natural,
         metavar="N",
         help="so many test puzzles, chosen by --seed (default: all; generate: a quarter of "
         "--count, at most 1000)",
     )
     add(
         "--num-aug",
-        type=_natural,
+        type=natural,
         default=0,
         metavar="N",
         help="augmentations of each training puzzle beside itself (default 0)",
     )
     add(
         "--min-difficulty",
-        type=_natural,
+        type=natural,
         default=0,
         metavar="R",
         help="only puzzles with at least this rating, in train and test (default 0)",
     )
-    add("--seed", type=_natural, default=0, metavar="S", help="of all random choices (default 0)")
+    add("--seed", type=natural, default=0, metavar="S", help="of all random choices (default 0)")
     add(
         "--storage",
         choices=["online", "dense"],
@@ -156,22 +145,6 @@ def _request(arguments: argparse.Namespace) -> Request:
         overwrite=arguments.overwrite,
     )
 
-
-def _natural(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text} is negative, expected 0 or more")
-    return value
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is too small, expected 1 or more")
-    return value
-
-
-_natural.__name__, _positive.__name__ = "whole number", "whole number"
 
 if __name__ == "__main__":
     run_cli(main)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
+from hrm_scale.command_line import Parser
 from hrm_scale.errors import ConfigError, run_cli
 
 if TYPE_CHECKING:
@@ -18,13 +19,6 @@ if TYPE_CHECKING:
 _MACHINES = (
     "laptop_8gb, laptop_12gb, laptop_16gb, single_24gb, single_80gb, h100_8x, h100_multinode"
 )
-
-
-class _Parser(argparse.ArgumentParser):
-    """argparse whose mistakes are one line like all others."""
-
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"{message}. Type `{self.prog} --help` for what is allowed")
 
 
 def main(arguments: list[str]) -> int:
@@ -82,13 +76,12 @@ def _plan(settings: list[str], machine: str | None, options: argparse.Namespace)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="python -m tools.plan",
         description="Memory, length, disk and network of a run, and what to change so that it "
         "fits. The global batch and what is learned are never changed.",
         epilog=f"hardware: {_MACHINES} (default laptop_16gb). All other KEY=VALUE are those of "
         "`python -m hrm_scale.train`. Exit codes: 0 fits, 2 nothing fits or wrong arguments.",
-        allow_abbrev=False,
     )
     parser.add_argument(
         "settings", nargs="*", metavar="KEY=VALUE", help="hardware=NAME, and keys of a run"

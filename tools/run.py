@@ -11,8 +11,8 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import NoReturn
 
+from hrm_scale.command_line import Parser
 from hrm_scale.errors import ConfigError, run_cli
 
 _STATUS_EPILOG = """exit status:
@@ -23,13 +23,6 @@ _STATUS_EPILOG = """exit status:
 Of several runs the worst counts, in the order 1, 75, 0.
 """
 _PLOT_EPILOG = "exit status: 0 drawn, 2 wrong arguments or nothing to draw, 5 no matplotlib\n"
-
-
-class _Parser(argparse.ArgumentParser):
-    """argparse whose mistakes are one line like all others."""
-
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"{message}. Type `{self.prog} --help` for what is allowed")
 
 
 def main(arguments: list[str]) -> int:
@@ -72,11 +65,10 @@ def _smooth(text: str) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="python -m tools.run",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     status = commands.add_parser(
@@ -84,14 +76,12 @@ def _parser() -> argparse.ArgumentParser:
         help="how runs stand; several make a table",
         epilog=_STATUS_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     plot = commands.add_parser(
         "plot",
         help="runs as one picture, PNG or SVG",
         epilog=_PLOT_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     for command in (status, plot):
         command.add_argument(

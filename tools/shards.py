@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import NoReturn, TypeAlias
+from typing import TypeAlias
 
-from hrm_scale.errors import ConfigError, run_cli
+from hrm_scale.command_line import Parser, natural, positive
+from hrm_scale.errors import run_cli
 
 _EPILOG = """\
 examples:
@@ -17,13 +18,6 @@ examples:
 
 exit codes: 0 sound, 2 wrong arguments, 3 not a data set, or damaged
 """
-
-
-class _Parser(argparse.ArgumentParser):
-    """argparse whose mistakes are one line like all others."""
-
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"{message}. Type `{self.prog} --help` for what is allowed")
 
 
 def main(argv: list[str]) -> int:
@@ -71,12 +65,11 @@ def main(argv: list[str]) -> int:
 
 
 def _parser(argv: list[str]) -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="python -m tools.shards",
         description="Look into a data set of tar shards.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_reading(commands)
@@ -92,7 +85,7 @@ def _parser(argv: list[str]) -> argparse.ArgumentParser:
     return parser
 
 
-_Commands: TypeAlias = "argparse._SubParsersAction[_Parser]"
+_Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 
 def _add_reading(commands: _Commands) -> None:
@@ -103,17 +96,17 @@ def _add_reading(commands: _Commands) -> None:
     info.add_argument("--json", action="store_true", help="the same as one JSON object")
     info.add_argument("--full", action="store_true", help="statistics of all records, not a sample")
     info.add_argument(
-        "--boards", type=_natural, default=2, metavar="N", help="examples to draw (default 2)"
+        "--boards", type=natural, default=2, metavar="N", help="examples to draw (default 2)"
     )
     preview = commands.add_parser("preview", help="draw an example, its augmentation undone or not")
     _directory(preview, address=True)
     preview.add_argument("--split", default="train", help="default train")
     which = preview.add_mutually_exclusive_group()
-    which.add_argument("--index", type=_natural, metavar="N", help="example number of the split")
+    which.add_argument("--index", type=natural, metavar="N", help="example number of the split")
     which.add_argument("--id", metavar="NAME", help="puzzle identifier: its name, number, or task")
     how = preview.add_mutually_exclusive_group()
     how.add_argument("--original", action="store_true", help="undo augmentation and translation")
-    how.add_argument("--aug", type=_natural, metavar="K", help="online sets: variant K of it")
+    how.add_argument("--aug", type=natural, metavar="K", help="online sets: variant K of it")
     preview.add_argument("--json", action="store_true", help="grids and numbers as JSON")
     preview.add_argument(
         "--color",
@@ -145,14 +138,14 @@ def _add_order(commands: _Commands) -> None:
     _directory(order, address=True)
     add = order.add_argument
     add("--split", default="train", help="default train")
-    add("--epoch", type=_natural, default=0, metavar="E", help="default 0")
-    add("--at", type=_natural, default=0, metavar="POSITION", help="position in the epoch")
-    add("--count", type=_positive, metavar="N", help="positions (default: the rank's micro-batch)")
-    add("--batch", type=_positive, default=768, metavar="G", help="global batch (default 768)")
-    add("--world", type=_positive, default=1, metavar="R", help="processes (default 1)")
-    add("--rank", type=_natural, default=0, metavar="r", help="default 0")
-    add("--accumulation", type=_positive, default=1, metavar="K", help="default 1")
-    add("--seed", type=_natural, default=0, metavar="S", help="the run's seed (default 0)")
+    add("--epoch", type=natural, default=0, metavar="E", help="default 0")
+    add("--at", type=natural, default=0, metavar="POSITION", help="position in the epoch")
+    add("--count", type=positive, metavar="N", help="positions (default: the rank's micro-batch)")
+    add("--batch", type=positive, default=768, metavar="G", help="global batch (default 768)")
+    add("--world", type=positive, default=1, metavar="R", help="processes (default 1)")
+    add("--rank", type=natural, default=0, metavar="r", help="default 0")
+    add("--accumulation", type=positive, default=1, metavar="K", help="default 1")
+    add("--seed", type=natural, default=0, metavar="S", help="the run's seed (default 0)")
     add("--window", type=_window, default=16, metavar="W", help="records, or all (default 16)")
     add("--state", type=Path, metavar="FILE", help="a checkpoint, or its data state: start there")
     add("--json", action="store_true", help="the same as one JSON object")
@@ -163,7 +156,7 @@ def _add_repack(commands: _Commands) -> None:
     _directory(repack, address=True)
     add = repack.add_argument
     add("out", type=Path, metavar="OUT", help="folder to make")
-    add("--chunk-examples", type=_positive, metavar="N", help="examples in a record (default 1024)")
+    add("--chunk-examples", type=positive, metavar="N", help="examples in a record (default 1024)")
     add("--shard-bytes", type=_size, metavar="M", help="of a shard, like 64m (default 64m)")
     add("--compression", choices=["none", "zst"], help="default: as it is")
     add("--storage", choices=["online", "dense"], help="default: as it is")
@@ -175,31 +168,17 @@ def _directory(parser: argparse.ArgumentParser, *, address: bool = False) -> Non
     parser.add_argument("directory", metavar="DIR", help=text)
 
 
-def _natural(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text} is negative, expected 0 or more")
-    return value
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is too small, expected 1 or more")
-    return value
-
-
 def _window(text: str) -> int | None:
-    return None if text == "all" else _positive(text)
+    return None if text == "all" else positive(text)
 
 
 def _size(text: str) -> int:
     units = {"k": 10, "m": 20, "g": 30}
     shift = units.get(text[-1:].lower(), 0)
-    return _positive(text[:-1] if shift else text) << shift
+    return positive(text[:-1] if shift else text) << shift
 
 
-for _kind in (_natural, _positive, _window, _size):
+for _kind in (_window, _size):
     _kind.__name__ = "number"
 
 if __name__ == "__main__":

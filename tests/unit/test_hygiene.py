@@ -25,6 +25,7 @@ MAX_LINES = 300
 
 # hrm_scale modules that carry no policy of their own and may be used by the lowest layers.
 FOUNDATION = (
+    "hrm_scale.command_line",
     "hrm_scale.errors",
     "hrm_scale.machine",
     "hrm_scale.redaction",
