@@ -1,4 +1,4 @@
-"""The ARC augmentation compiled by numba, where that is installed: same bytes, several times faster.
+"""The ARC augmentation compiled by numba where that is installed: same bytes, but faster.
 
 It is compiled in the background (a second or two, once per machine: numba keeps the result); until
 then, and without numba, `ArcFrames` works in numpy. It lets go of the interpreter, so that a

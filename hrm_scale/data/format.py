@@ -131,8 +131,8 @@ def read_meta(path: Path) -> DatasetMeta:
                 " to this machine and give its folder"
             )
         raise DataError(
-            f"{path}: no such data set: `python -m shards.sudoku --output-dir {path}` builds one, and"
-            " so do shards.arc and shards.maze"
+            f"{path}: no such data set: `python -m shards.sudoku --output-dir {path}` builds one,"
+            " and so do shards.arc and shards.maze"
         )
     if not file.is_file():
         raise DataError(

@@ -35,24 +35,22 @@ class GroupTable:
 
         Without a `puzzles` column (None) every example is a puzzle of its own.
         """
-        row_starts, puzzle_counts, group_counts = [], [], []
-        first = 0
-        for record, rows in enumerate(examples.tolist()):
-            groups, puzzles = columns(record)
-            new_group = np.append(True, groups[1:] != groups[:-1])
-            new_puzzle = np.ones(rows, bool)
-            if puzzles is not None:
-                new_puzzle[1:] = new_group[1:] | (puzzles[1:] != puzzles[:-1])
-            starts = np.flatnonzero(new_puzzle)
-            row_starts.append(starts + first)
-            group_of_puzzle = np.cumsum(new_group)[starts] - 1
-            puzzle_counts.append(np.bincount(group_of_puzzle))
-            group_counts.append(int(new_group.sum()))
-            first += rows
+        parts = [columns(record) for record in range(len(examples))]
+        groups = np.concatenate([own for own, _ in parts])
+        ends = np.cumsum(examples)
+        new_group = np.append(True, groups[1:] != groups[:-1])
+        new_group[ends - examples] = True
+        new_puzzle = np.ones(len(groups), bool)
+        if all(own is not None for _, own in parts):
+            puzzles = np.concatenate([own for _, own in parts if own is not None])
+            new_puzzle[1:] = new_group[1:] | (puzzles[1:] != puzzles[:-1])
+        starts = np.flatnonzero(new_puzzle)
+        group_of_row = np.cumsum(new_group)
+        puzzles_of_group = np.bincount(group_of_row[starts] - 1)
         return cls(
-            row_bounds=np.append(np.concatenate(row_starts), first).astype(np.int64),
-            puzzle_bounds=np.concatenate([[0], np.cumsum(np.concatenate(puzzle_counts))]),
-            group_bounds=np.concatenate([[0], np.cumsum(group_counts)]),
+            row_bounds=np.append(starts, len(groups)).astype(np.int64),
+            puzzle_bounds=np.concatenate([[0], np.cumsum(puzzles_of_group)]),
+            group_bounds=np.concatenate([[0], group_of_row[ends - 1]]),
         )
 
     def fixed_record_rows(self) -> np.ndarray | None:

@@ -10,7 +10,7 @@ from hrm_scale.data.remote.options import RemoteOptions, is_address
 
 
 def is_dataset(path: str | Path) -> bool:
-    """Is there a data set at a path, or is it the address of one? Nothing is read from elsewhere."""
+    """Is there a data set at a path, or is it an address? Nothing is read from elsewhere."""
     from hrm_scale.data.array_folder import is_array_folder
     from hrm_scale.data.mixture import is_mixture
 

@@ -248,3 +248,17 @@ def test_batches_do_not_depend_on_ranks_accumulation_or_threads(
 def test_reference_sampling_refuses_what_it_cannot_draw_from(dense: Dataset) -> None:
     with pytest.raises(Exception, match=r"data\.sampling=reference .* striped"):
         loader(dense, sampling="reference")
+
+
+def test_narrow_batches_become_the_same_tensors(online: Dataset) -> None:
+    import torch
+
+    from hrm_scale.transfer import to_tensors
+
+    wide, narrow = (
+        to_tensors(next(loader(online, widen=where).batches(24))[0], torch.device("cpu"))
+        for where in ("host", "device")
+    )
+    for name, tensor in wide.items():
+        assert tensor.dtype == torch.int32
+        assert torch.equal(tensor, narrow[name]), name

@@ -10,9 +10,7 @@ from typing import TypeVar
 
 import xxhash
 
-from hrm_scale.data.remote.blocks import cut_blocks
 from hrm_scale.data.dataset import Dataset
-from hrm_scale.data.remote.downloads import Downloads, refused
 from hrm_scale.data.format import (
     DATASET_FILE,
     INDEX_FILE,
@@ -23,11 +21,19 @@ from hrm_scale.data.format import (
     parse_object,
 )
 from hrm_scale.data.index import SplitIndex, parse_index
-from hrm_scale.data.remote.node_cache import NodeCache
 from hrm_scale.data.reader import SplitReader
+from hrm_scale.data.remote.blocks import cut_blocks
+from hrm_scale.data.remote.downloads import Downloads, refused
+from hrm_scale.data.remote.node_cache import NodeCache
 from hrm_scale.data.remote.options import RemoteOptions, parse_address
 from hrm_scale.data.remote.pieces import RemotePieces
-from hrm_scale.data.remote.source import MissingError, RefusedError, Source, WrongSizeError, open_source
+from hrm_scale.data.remote.source import (
+    MissingError,
+    RefusedError,
+    Source,
+    WrongSizeError,
+    open_source,
+)
 from hrm_scale.errors import DataError, EnvironmentProblem
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")

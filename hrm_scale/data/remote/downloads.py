@@ -11,8 +11,8 @@ from contextlib import ExitStack
 
 import numpy as np
 
-from hrm_scale.data.remote.blocks import Blocks, is_intact
 from hrm_scale.data.index import ShardEntry, SplitIndex
+from hrm_scale.data.remote.blocks import Blocks, is_intact
 from hrm_scale.data.remote.node_cache import NodeCache
 from hrm_scale.data.remote.options import RemoteOptions
 from hrm_scale.data.remote.source import (

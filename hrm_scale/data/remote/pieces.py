@@ -13,8 +13,8 @@ from weakref import WeakSet, WeakValueDictionary
 
 import numpy as np
 
-from hrm_scale.data.remote.downloads import Downloads
 from hrm_scale.data.index import SplitIndex
+from hrm_scale.data.remote.downloads import Downloads
 from hrm_scale.data.remote.options import RemoteOptions
 from hrm_scale.errors import DataError
 
