@@ -78,7 +78,10 @@ def data_threads() -> int:
     return sum(thread.name.startswith("hrm-data") for thread in threading.enumerate())
 
 
-def test_closing_stops_the_threads_and_reading_ahead_is_bounded(tmp_path: Path) -> None:
+def test_closing_stops_the_threads_and_reading_ahead_is_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hrm_scale.data.loader.BYTES_TOGETHER", 1)  # one batch at a time
     dataset = open_dataset(write_online(tmp_path / "d", examples=2000))
     loader = Loader(dataset, "train", seed=0, global_batch_size=7000, threads=2, prefetch=3)
     calls = []

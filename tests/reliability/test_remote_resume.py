@@ -17,6 +17,7 @@ from tests.runs import (
     saved_steps,
     start,
     tensors_of,
+    train_here,
     wait_until,
 )
 from tests.servers import nginx
@@ -41,8 +42,7 @@ SETTINGS: dict[str, Any] = {
 def test_arc_from_a_server_with_faults_killed_and_resumed_equals_local(tmp_path: Path) -> None:
     raw = write_tasks(tmp_path / "raw", training=40, evaluation=4)
     data = build_arc(raw, tmp_path / "data", "--num-aug", "20")
-    local = call(TRAIN, *arguments(data, tmp_path / "local", **SETTINGS))
-    assert local.returncode == 0, local.stderr
+    train_here(data, tmp_path / "local", **SETTINGS)
 
     run, cache = tmp_path / "remote", tmp_path / "cache"
     with nginx(tmp_path / "nginx", data) as server:

@@ -24,10 +24,10 @@ def test_one_process_survives_three_kills(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.multi
-def test_zero_1_on_two_ranks_survives_two_kills(tmp_path: Path) -> None:
-    torture = Torture(Trial(kills=2, seed=7, engine="zero1", world=2, compiled=False), tmp_path)
+def test_zero_1_on_two_ranks_survives_a_kill(tmp_path: Path) -> None:
+    torture = Torture(Trial(kills=1, seed=7, engine="zero1", world=2, compiled=False), tmp_path)
     torture.run()
-    assert sum(torture.landed.values()) == 2
+    assert sum(torture.landed.values()) == 1
 
 
 @pytest.mark.parametrize("compiled", [False, True])
