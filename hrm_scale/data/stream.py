@@ -113,6 +113,7 @@ class SplitStream:
             self._order = ReferenceOrder(
                 order, options.seed, options.reference_batch, options.reference_epochs
             )
+        self._pool = BufferPool(max_idle=1)
         self._windows: SharedCache[tuple[Window, OnlineRows | None]] = SharedCache(cached)
         self._wanted: tuple[int, ...] = ()
 
@@ -166,7 +167,7 @@ class SplitStream:
 
     def _window(self, records: tuple[int, ...]) -> tuple[Window, OnlineRows | None]:
         def make() -> tuple[Window, OnlineRows | None]:
-            window = Window(self._reader, records, self._columns, self._masked)
+            window = Window(self._reader, records, self._columns, self._masked, self._pool)
             if not self.augments:
                 return window, None
             if self._variants is None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from hrm_scale.data.buffers import BufferPool
 from hrm_scale.data.reader import SplitReader
 from hrm_scale.errors import DataError
 
@@ -51,6 +52,7 @@ class Window:
         records: Sequence[int],
         names: Sequence[str],
         masked: MaskedRecords,
+        pool: BufferPool | None = None,
     ) -> None:
         index = reader.index
         self._reader = reader
@@ -78,15 +80,14 @@ class Window:
         packed = any(spec.codec != "none" for spec in specs.values())
         size = sum(self._counts) * sum(spec.row_bytes for spec in specs.values())
         if packed or size <= COPY_BYTES:
+            pool = pool or BufferPool()
             for name, spec in specs.items():
-                self._tables[name] = np.concatenate(
-                    [
-                        np.zeros((rows, *spec.row_shape), spec.dtype)
-                        if part is None
-                        else part[name]
-                        for part, rows in zip(parts, self._counts, strict=True)
-                    ]
-                )
+                table = pool.empty((sum(self._counts), *spec.row_shape), spec.dtype)
+                own = [
+                    np.zeros((rows, *spec.row_shape), spec.dtype) if part is None else part[name]
+                    for part, rows in zip(parts, self._counts, strict=True)
+                ]
+                self._tables[name] = np.concatenate(own, out=table)
         elif reader.reads_ahead:
             self._held = [part[name] for part in parts if part is not None for name in names]
 
