@@ -69,6 +69,7 @@ class ArrayReader:
         return self._index
 
     reads_ahead = False
+    scattered = True  # an epoch uses one puzzle of a group, and a record holds all of them
 
     def want(self, records: Sequence[int]) -> None:
         """Mapped files need no word of what comes next."""

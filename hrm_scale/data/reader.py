@@ -59,6 +59,9 @@ class SplitReader:
     def index(self) -> SplitIndex:
         return self._index
 
+    scattered = False
+    """Does an epoch use only some of a record's rows, so that copying all of them is a waste?"""
+
     @property
     def reads_ahead(self) -> bool:
         """Is telling it what comes next (`want`) worth anything?"""

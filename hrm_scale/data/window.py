@@ -79,7 +79,7 @@ class Window:
         specs = {name: index.columns[name] for name in names}
         packed = any(spec.codec != "none" for spec in specs.values())
         size = sum(self._counts) * sum(spec.row_bytes for spec in specs.values())
-        if packed or size <= COPY_BYTES:
+        if packed or (size <= COPY_BYTES and not reader.scattered):
             pool = pool or BufferPool()
             for name, spec in specs.items():
                 table = pool.empty((sum(self._counts), *spec.row_shape), spec.dtype)
