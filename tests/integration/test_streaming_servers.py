@@ -205,16 +205,16 @@ def test_no_step_waits_after_the_first_window(server: Nginx, root: Path, tmp_pat
     dataset = RemoteDataset(server.url("slow/d"), RemoteOptions(cache=tmp_path / "cache"))
     loader = Loader(dataset, "train", seed=0, global_batch_size=256, window=4, threads=2)
     made = loader.batches(0)
-    waits = []
-    for _ in range(60):
-        begun = time.perf_counter()
+    for _ in range(4 * 512 // 256):  # the first window
         next(made)
-        waits.append(time.perf_counter() - begun)
+    first = loader.stats()
+    for _ in range(52):
+        next(made)
         time.sleep(0.02)  # a step
     made.close()
-    first_window = 4 * 512 // 256
-    # A wait for the server takes at least its 20 ms; the machine may be slow now and then.
-    assert sum(wait > 0.02 for wait in waits[first_window:]) <= 1, waits
+    # Blocks that were not there yet when they were needed; a busy machine may hold one up.
+    assert loader.stats()["waits"] - first["waits"] <= 2, (first, loader.stats())
+    assert first["waits"] > 0, "the first window does wait"
 
 
 def test_a_bucket(
