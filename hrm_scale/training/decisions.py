@@ -39,7 +39,8 @@ def start_rows(
 
 
 def _data(meta: DatasetMeta, train: SplitInfo) -> str:
-    text = f"{meta.kind}, {meta.storage}, {train.examples} training examples"
+    form = "mixture" if meta.builder.get("name") == "mixture" else meta.storage
+    text = f"{meta.kind}, {form}, {train.examples} training examples"
     if meta.num_puzzle_identifiers > 1:
         text += f", {meta.num_puzzle_identifiers} puzzle identifiers"
     return text
