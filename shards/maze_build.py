@@ -12,7 +12,7 @@ import hrm_scale
 from hrm_scale.data.counter import below, fold_array, make_key, permutation
 from hrm_scale.data.format import DatasetMeta
 from hrm_scale.data.writer import DatasetWriter, check_output_dir
-from hrm_scale.errors import ConfigError
+from shards.class_split import choose_test
 from shards.csv_rows import file_sha256, find_files
 from shards.hub import download
 from shards.maze_csv import read_csv
@@ -150,15 +150,8 @@ def _split_by_layout(mazes: Mazes, request: Request) -> dict[str, Mazes]:
     """Test mazes from one file: whole classes of equal layouts, in random order."""
     assert request.test_size is not None
     keys = np.array(layout_keys(mazes.inputs, mazes.side))
-    _, member, sizes = np.unique(keys, return_inverse=True, return_counts=True)
-    order = permutation(make_key(_TEST, request.seed), len(sizes))
-    chosen = order[np.cumsum(sizes[order]) <= request.test_size]
-    in_test = np.isin(member, chosen)
-    if not in_test.any() or in_test.all():
-        raise ConfigError(
-            f"--test-size {request.test_size} cannot be split off the {len(mazes)} mazes of "
-            f"{request.input}: choose a number between 1 and {len(mazes) - 1}"
-        )
+    key = make_key(_TEST, request.seed)
+    in_test = choose_test(keys, key, request.test_size, request.input)
     return {
         "train": mazes.take(np.flatnonzero(~in_test)),
         "test": mazes.take(np.flatnonzero(in_test)),

@@ -14,6 +14,7 @@ from hrm_scale.data.counter import below, fold_array, make_key, permutation
 from hrm_scale.data.format import DatasetMeta
 from hrm_scale.data.writer import DatasetWriter, check_output_dir
 from hrm_scale.errors import ConfigError
+from shards.class_split import choose_test
 from shards.csv_rows import file_sha256, find_files
 from shards.progress import Progress, say
 from shards.sudoku_board import GEOMETRIES
@@ -130,17 +131,9 @@ def _split_by_class(puzzles: Puzzles, request: Request) -> dict[str, Puzzles]:
     """Test puzzles from one file: whole classes of equivalent puzzles, in random order."""
     assert request.test_size is not None
     keys = class_keys(puzzles.questions, puzzles.answers, puzzles.geometry)
-    _, member, sizes = np.unique(keys, return_inverse=True, return_counts=True)
-    # Classes in an order that depends on the seed only, filled up to the number asked for.
-    order = permutation(make_key(_TEST, request.seed), len(sizes))
-    chosen = order[np.cumsum(sizes[order]) <= request.test_size]
-    in_test = np.isin(member, chosen)
+    key = make_key(_TEST, request.seed)
+    in_test = choose_test(keys, key, request.test_size, request.input)
     train = np.flatnonzero(~in_test)
-    if not in_test.any() or train.size == 0:
-        raise ConfigError(
-            f"--test-size {request.test_size} cannot be split off the {len(puzzles)} puzzles of "
-            f"{request.input}: choose a number between 1 and {len(puzzles) - 1}"
-        )
     if request.subsample_size is not None and train.size > request.subsample_size:
         some = permutation(make_key(_SUBSAMPLE, request.seed), train.size)
         train = train[np.sort(some[: request.subsample_size])]
