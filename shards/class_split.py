@@ -11,8 +11,8 @@ from hrm_scale.errors import ConfigError
 
 
 def choose_test(keys: np.ndarray, order_key: int, wanted: int, source: Path | None) -> np.ndarray:
-    """Which rows are for testing, bool [n]: whole classes of equal keys ([n], any type), in an order
-    that depends on `order_key` alone, filled up to `wanted` rows.
+    """Which rows are for testing, bool [n]: whole classes of equal keys ([n], any type), in an
+    order that depends on `order_key` alone, filled up to `wanted` rows.
 
     ConfigError when that leaves nothing on one side; `source` is named in it.
     """
