@@ -23,8 +23,11 @@ from hrm_scale.planning.fleet import (
 # GPUs and global batch: the published batch as far as it goes, 12 rows a GPU, 96 rows a GPU.
 FLEETS = ((8, 768), (64, 768), (64, 6144), (1024, 12288), (1024, 98304))
 WRITE_RATE = READ_RATE = 1e9  # bytes/s of one process on the shared file system; assumed
-# Measured, examples/s of one core with Sudoku: benchmarks/results/loader-2core-cpu.json.
-LOADER = {"online": 1.22e6, "dense": 3.61e6}
+# Measured, examples/s of one core: benchmarks/results/loader-2core-cpu.json and loader-arc-....
+LOADER = {
+    "Sudoku": {"online": 1.21e6, "dense": 3.35e6},
+    "ARC": {"online": 3.78e5, "dense": 3.88e5},
+}
 
 
 def step_table() -> list[str]:
@@ -97,14 +100,12 @@ def loader_table() -> list[str]:
     for case in cases():
         for ranks, batch in ((8, 768), (1024, 98304)):
             rate = batch / ranks / step(case, ranks, batch).total
-            # Measured with 81 cells; the work grows with the bytes of an example.
-            cores = [
-                rate * GPUS_A_NODE * case.seq_len / 81 / LOADER[way] for way in ("online", "dense")
-            ]
-            online = f"{cores[0]:.3f}" if case.task == "Sudoku" else "not offered"
+            online, dense = (
+                f"{rate * GPUS_A_NODE / LOADER[case.task][way]:.3f}" for way in ("online", "dense")
+            )
             lines.append(
                 f"| {case.size}, {case.task} | {ranks} | {batch:,} | {rate:,.0f}"
-                f" | {rate * GPUS_A_NODE:,.0f} | {online} | {cores[1]:.3f} |"
+                f" | {rate * GPUS_A_NODE:,.0f} | {online} | {dense} |"
             )
     return lines
 
