@@ -89,7 +89,7 @@ class _Reads:
         self._meta, self._seed = dataset.meta, seed
         self._index = dataset.index(split)
         self._reader = dataset.reader(split)
-        self.order = split_order(dataset, split, seed, window)
+        self.order = split_order(dataset, split, self._reader, seed, window)
         self._names: list[str] = []
         self._variants: np.ndarray | None = None
         if self._meta.num_puzzle_identifiers > 1:

@@ -20,6 +20,7 @@ from hrm_scale.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from hrm_scale.data.dataset import Dataset
+    from hrm_scale.data.reader import SplitReader
 
 
 class Rows(NamedTuple):
@@ -101,7 +102,7 @@ class SplitStream:
         info = dataset.split(split)
         self._masked = MaskedRecords(options.on_error, info.examples, options.mask_budget)
         cached = 3 + options.threads
-        order = split_order(dataset, split, options.seed, options.window, cached)
+        order = split_order(dataset, split, self._reader, options.seed, options.window, cached)
         self._order: Order | ReferenceOrder = order
         if options.reference_batch is not None:
             if len(info.stripe_records) > 1:
@@ -184,11 +185,18 @@ class SplitStream:
 
 
 def split_order(
-    dataset: Dataset, split: str, seed: int, window: int | None, cached: int = 3
+    dataset: Dataset,
+    split: str,
+    reader: SplitReader,
+    seed: int,
+    window: int | None,
+    cached: int = 3,
 ) -> Order:
-    """The order of training of a split. DataError when its stripes are not what they should be."""
-    info, reader = dataset.split(split), dataset.reader(split)
-    index = reader.index
+    """The order of training of a split, whose groups `reader` reads where they are needed.
+
+    DataError when its stripes are not what they should be.
+    """
+    info, index = dataset.split(split), reader.index
     bounds = np.concatenate([[0], np.cumsum(info.stripe_records)])
     table = None
     if info.groups * (len(bounds) - 1) != info.examples:
