@@ -1,13 +1,13 @@
 """Several real processes that train together, without paying for their imports each time.
 
-They are forked from a process that has imported everything and computed nothing yet; what they find
-in their environment is what a launcher would have put there.
+They are forked from a server that has imported everything and computed nothing: a fork of the
+process that tests would inherit the locks of threads that it does not have. What they find in their
+environment is what a launcher would have put there.
 """
 
 from __future__ import annotations
 
 import faulthandler
-import importlib
 import multiprocessing
 import os
 import signal
@@ -16,34 +16,35 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
-from multiprocessing.context import ForkProcess
+from collections.abc import Callable, Sequence
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
-# Some of it is otherwise imported at the first step, by every process anew.
-_IMPORTED = (
-    "hrm_scale.training.build",
-    "hrm_scale.engine.zero",
-    "hrm_scale.config.compose",
-    "hydra._internal.hydra",
-    "antlr4",
-    "deepspeed",
-    "torch._dynamo",
-    "torch._inductor.compile_fx",
-    "torch.distributed.fsdp",
-    "torch.onnx",
-    "wandb",
-)
+import cloudpickle
+
 # Not one of the signals that a run listens to; and a timer of faulthandler is the run's own.
 _WHERE = signal.SIGUSR2
 LAUNCHER_VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
-def import_everything() -> None:
-    """What a training process imports; about six seconds, once."""
-    os.environ.setdefault("DS_ACCELERATOR", "cpu")
-    for name in _IMPORTED:
-        importlib.import_module(name)
+def clean_process(work: Callable[..., None], *args: Any) -> BaseProcess:
+    """A process, not yet started, that calls `work(*args)` in this environment; both may hold
+    functions defined anywhere."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.imported"])
+    packed = cloudpickle.dumps((work, args, dict(os.environ)))
+    return context.Process(target=_unpack, args=(packed,))
+
+
+def _unpack(packed: bytes) -> None:
+    import cloudpickle
+
+    work, args, variables = cloudpickle.loads(packed)
+    # What the server's imports have read from its own environment stays.
+    os.environ.clear()
+    os.environ.update(variables)
+    work(*args)
 
 
 def free_port() -> int:
@@ -58,7 +59,6 @@ def run_ranks(ranks: int, work: Callable[[], None], seconds: float = 180) -> Non
 
     Raises AssertionError with their output when one of them fails or time is over.
     """
-    context = multiprocessing.get_context("fork")
     address = {"WORLD_SIZE": str(ranks), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
     address["MASTER_PORT"] = str(free_port())
     with tempfile.TemporaryDirectory() as folder:
@@ -66,7 +66,7 @@ def run_ranks(ranks: int, work: Callable[[], None], seconds: float = 180) -> Non
         processes = []
         for rank, log in enumerate(logs):
             place = {**address, "RANK": str(rank), "LOCAL_RANK": str(rank)} if ranks else {}
-            processes.append(context.Process(target=_child, args=(work, place, log)))
+            processes.append(clean_process(_child, work, place, log))
         for process in processes:
             process.start()
         end = time.monotonic() + seconds
@@ -86,7 +86,7 @@ def run_ranks(ranks: int, work: Callable[[], None], seconds: float = 180) -> Non
             raise AssertionError(f"exit codes {[p.exitcode for p in processes]}\n{output}")
 
 
-def _ask_where(processes: list[ForkProcess]) -> None:
+def _ask_where(processes: Sequence[BaseProcess]) -> None:
     """Let those that hang write their stacks into their logs."""
     for process in processes:
         if process.is_alive() and process.pid is not None:
@@ -102,11 +102,8 @@ def _child(work: Callable[[], None], place: dict[str, str], log: Path) -> None:
         os.environ.pop(name, None)
     os.environ |= {**place, "OMP_NUM_THREADS": "1"}
     import torch
-    from accelerate.state import AcceleratorState
 
     torch.set_num_threads(1)
-    # An engine of the parent's would make every child believe that it is alone.
-    AcceleratorState._reset_state(reset_partial_state=True)
     try:
         work()
     except BaseException:
@@ -114,5 +111,5 @@ def _child(work: Callable[[], None], place: dict[str, str], log: Path) -> None:
         sys.stderr.flush()
         os._exit(1)
     sys.stdout.flush()
-    # Without the interpreter's end: it belongs to the parent's threads and files.
+    # Without the interpreter's end: threads of loaders and of wandb need not be waited for.
     os._exit(0)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -32,17 +30,6 @@ def walks(ranks: int) -> list[Walk]:
     return [Walk(seed=num, ranks=ranks, num=num, steps=5) for num in (40, 7, 2, 1)]
 
 
-def in_fresh_processes(ranks: int, work: Callable[[], None]) -> None:
-    """`run_ranks` from a process without this one's history: tests before may have left an engine
-    of one rank, and threads."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch._dynamo", __name__])
-    process = context.Process(target=run_ranks, args=(ranks, work))
-    process.start()
-    process.join()
-    assert process.exitcode == 0
-
-
 def walk_as_rank(folder: Path) -> None:
     """Walk as one of several processes and leave behind what was seen."""
     engine = PlainEngine("cpu")
@@ -60,7 +47,7 @@ def walk_as_rank(folder: Path) -> None:
 
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_a_table_over_processes_is_the_table_of_one(ranks: int, tmp_path: Path) -> None:
-    in_fresh_processes(ranks, partial(walk_as_rank, tmp_path))
+    run_ranks(ranks, partial(walk_as_rank, tmp_path))
     seen = [torch.load(tmp_path / f"{rank}.pt") for rank in range(ranks)]
     for number, walk in enumerate(walks(ranks)):
         for rank in range(ranks):
@@ -97,7 +84,7 @@ def test_a_run_that_changes_its_placement_is_the_run_that_keeps_it(tmp_path: Pat
         (changed, [(9, "sharded"), (14, "host"), (20, "sharded")]),
     ):
         for steps, placement in parts:  # each goes on with busy slots
-            in_fresh_processes(2, partial(train, data, run, steps, placement))
+            run_ranks(2, partial(train, data, run, steps, placement))
     expected, found = tensors_of(kept), tensors_of(changed)
     name = f"puzzle_table/{TABLE}"
     rows = len(expected[name])

@@ -18,7 +18,6 @@ from pathlib import Path
 
 from hrm_scale.checkpoint import read_checkpoint
 from tests.parity.engines import BATCH, CASES, STEPS, Case, run_case, start_checkpoint
-from tests.ranks import import_everything
 from tests.runs import metrics_of, tensors_of
 from tests.unit.data_sets import write_grouped
 
@@ -105,7 +104,6 @@ def refused(case: Case, table: Table) -> str:
 
 
 def main() -> int:
-    import_everything()
     begun, missed = time.monotonic(), 0
     print(f"{STEPS} steps, global batch {BATCH}; largest differences from one process")
     print(f"{'engine':18} {'accumulation':>12} {'forward':>9}" + "".join(f"{k:>12}" for k in KINDS))

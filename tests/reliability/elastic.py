@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from tests.parity.check_engines import BOUND
-from tests.ranks import import_everything
 from tests.reliability.ways import (
     BATCH,
     DDP_2,
@@ -155,7 +154,6 @@ def compare(whole: End, changed: End) -> Outcome:
 
 def main() -> int:
     os.environ["OMP_NUM_THREADS"] = "1"
-    import_everything()
     begun, missed = time.monotonic(), 0
     print(f"float32, global batch {BATCH}; differences from the uninterrupted run, bound {BOUND:g}")
     head = ("from", "to", "refill", "steps before", f"loss, {FURTHER} further", "parameters")

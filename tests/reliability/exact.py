@@ -24,7 +24,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from tests.ranks import import_everything
 from tests.reliability.ways import (
     BATCH,
     DDP_2,
@@ -184,9 +183,6 @@ def main() -> int:
     begun, missed = time.monotonic(), 0
     with tempfile.TemporaryDirectory() as scratch:
         os.environ |= {"TORCHINDUCTOR_CACHE_DIR": f"{scratch}/inductor", "OMP_NUM_THREADS": "1"}
-        # Threads of a compiler would not survive a fork.
-        os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"
-        import_everything()
         matrix = Matrix(Path(scratch))
         print(f"{STEPS - 1} steps, global batch {BATCH}")
         for row in chosen:

@@ -1,9 +1,8 @@
-"""`python -m hrm_scale.train` in processes that have their imports already: they are forked, hear
-signals and end as the command does, and mark moments for those who wait for one."""
+"""`python -m hrm_scale.train` in processes that have their imports already: they start at once,
+hear signals and end as the command does, and mark moments for those who wait for one."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import sys
@@ -12,7 +11,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.ranks import LAUNCHER_VARIABLES, free_port
+from tests.ranks import LAUNCHER_VARIABLES, clean_process, free_port
 
 Hook = Callable[[Path], None]
 """Called in the new process with the path of a file that it makes when the moment has come."""
@@ -30,13 +29,11 @@ class Started:
         self.logs = [folder / f"rank{rank}.log" for rank in range(max(ranks, 1))]
         address = {"WORLD_SIZE": str(ranks), "MASTER_ADDR": "127.0.0.1"}
         address["MASTER_PORT"] = str(free_port())
-        context = multiprocessing.get_context("fork")
         self.processes = []
         for rank, log in enumerate(self.logs):
             place = {**address, "RANK": str(rank), "LOCAL_RANK": str(rank)} if ranks else {}
             marker = hook if rank == len(self.logs) - 1 else None
-            work = (line, place, log, marker, self.moment)
-            self.processes.append(context.Process(target=_run, args=work))
+            self.processes.append(clean_process(_run, line, place, log, marker, self.moment))
         for process in self.processes:
             process.start()
 
@@ -87,7 +84,6 @@ def _run(line: list[str], place: dict[str, str], log: Path, hook: Hook | None, m
     with open(log, "w") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
-    # The parent's may capture what is printed.
     sys.stdout, sys.stderr = os.fdopen(1, "w", buffering=1), os.fdopen(2, "w", buffering=1)
     for name in LAUNCHER_VARIABLES:
         os.environ.pop(name, None)
@@ -96,13 +92,11 @@ def _run(line: list[str], place: dict[str, str], log: Path, hook: Hook | None, m
     code: object = 1
     try:
         import torch
-        from accelerate.state import AcceleratorState
 
         from hrm_scale.errors import run_cli
         from hrm_scale.train import main
 
         torch.set_num_threads(1)
-        AcceleratorState._reset_state(reset_partial_state=True)
         if hook is not None:
             hook(mark)
         run_cli(main)
@@ -112,5 +106,5 @@ def _run(line: list[str], place: dict[str, str], log: Path, hook: Hook | None, m
         traceback.print_exc()
     sys.stdout.flush()
     sys.stderr.flush()
-    # Without the interpreter's end: it belongs to the parent's threads and files.
+    # Without the interpreter's end: threads of loaders and of wandb need not be waited for.
     os._exit(code if isinstance(code, int) else 1)

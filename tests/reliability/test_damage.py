@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 
 from hrm_scale.errors import EXIT_CHECKPOINT, EXIT_DATA
-from tests.ranks import import_everything
 from tests.reliability.started import Started
 from tests.reliability.ways import DDP_2, SETTINGS, train, write_data
 from tests.runs import arguments, saved_steps, train_here
@@ -41,7 +40,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def undamaged(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of two ranks, each with files of its own for carry and table, with two checkpoints."""
-    import_everything()
     run = tmp_path_factory.mktemp("undamaged") / "run"
     settings = {**RUN, "max_steps": DAMAGED, "engine__puzzle_table": "sharded"}
     assert train(DDP_2, data, run, **settings)

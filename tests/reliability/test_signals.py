@@ -18,7 +18,6 @@ import psutil
 import pytest
 
 from hrm_scale.checkpoint import latest_valid
-from tests.ranks import import_everything
 from tests.reliability import ways
 from tests.reliability.started import Hook, Started
 from tests.reliability.ways import DDP_2, ONE, differences, start_checkpoint, train, write_data
@@ -39,11 +38,6 @@ SETTINGS: dict[str, Any] = {
     "max_steps": STEPS,
 }
 INTERRUPTED_AGAIN = 10.0  # seconds within which a second Ctrl-C ends a run
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _imported(tmp_path_factory: pytest.TempPathFactory) -> None:
-    import_everything()
 
 
 @pytest.fixture(scope="module")
@@ -348,8 +342,6 @@ def test_a_request_while_the_c_compiler_works(
     data: Path, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "inductor"))
-    # Its threads, were they started in this process, would not survive the fork.
-    monkeypatch.setenv("TORCHINDUCTOR_COMPILE_THREADS", "1")
     run = tmp_path / "run"
     started = Started(line(data, run, start, engine__compile="true"), tmp_path / "out")
 
