@@ -75,6 +75,7 @@ def run(resolved: Resolved[RunConfig]) -> Trainer:
         text = f"{type(error).__name__}: {error}"
         raise
     finally:
+        trainer.loader.close()
         trainer.reporter.close(code, text)
     trainer.engine.close()
     return trainer

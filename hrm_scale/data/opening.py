@@ -7,6 +7,7 @@ from pathlib import Path
 from hrm_scale.data.dataset import Dataset
 from hrm_scale.data.format import DATASET_FILE
 from hrm_scale.data.remote.options import RemoteOptions, is_address
+from hrm_scale.errors import DataError
 
 
 def is_dataset(path: str | Path) -> bool:
@@ -17,6 +18,13 @@ def is_dataset(path: str | Path) -> bool:
     if is_address(path) or (Path(path) / DATASET_FILE).exists():
         return True
     return is_array_folder(path) or is_mixture(path)
+
+
+def _is_split(path: Path) -> bool:
+    """Is this the folder of a split, of tar shards or of published arrays?"""
+    if (path / DATASET_FILE).exists():
+        return any(path.glob("*__inputs.npy"))
+    return path.is_dir() and (path.resolve().parent / DATASET_FILE).exists()
 
 
 def open_dataset(path: str | Path, remote: RemoteOptions | None = None) -> Dataset:
@@ -33,6 +41,9 @@ def open_dataset(path: str | Path, remote: RemoteOptions | None = None) -> Datas
     from hrm_scale.data.array_folder import ArrayFolder, is_array_folder
     from hrm_scale.data.mixture import Mixture, is_mixture
 
+    if _is_split(Path(path)):
+        above = Path(path).resolve().parent
+        raise DataError(f"{path}: one split of a data set: give the folder above it, {above}")
     if is_array_folder(path):
         return ArrayFolder(Path(path))
     if is_mixture(path):

@@ -74,6 +74,16 @@ def test_missing_or_foreign_folder(tmp_path: Path) -> None:
     expect(tmp_path / "photos", "not a data set", "dataset.json", action=open_dataset)
 
 
+def test_a_split_is_not_the_data_set(dataset: Path, tmp_path: Path) -> None:
+    wanted = ("one split of a data set", f"folder above it, {dataset}")
+    expect(dataset / "train", *wanted, action=open_dataset)
+    published = tmp_path / "published" / "test"
+    published.mkdir(parents=True)
+    (published / "dataset.json").write_text('{"vocab_size": 11}')
+    (published / "all__inputs.npy").touch()
+    expect(published, "one split", str(published.parent), action=open_dataset)
+
+
 def test_damaged_dataset_json(dataset: Path) -> None:
     file = dataset / "dataset.json"
     good = file.read_text()
