@@ -22,15 +22,22 @@ settings.register_profile(
 )
 settings.load_profile("hrm_scale")
 
-# A shell that starts the tests in the background makes them, and all they start, deaf to Ctrl-C,
-# which some of them are about.
-if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# A shell that starts tests in the background makes them and all they start deaf to Ctrl-C, nohup to
+# a closed terminal; some are about these.
+for number, handler in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGHUP, signal.SIG_DFL),
+):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, handler)
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):  # one of several processes: long files come first, then
+        slow = {item.path for item in items if item.get_closest_marker("slow")}
+        items.sort(key=lambda item: item.path not in slow)  # short ones, and all end together
     gpu_items = [item for item in items if item.get_closest_marker("gpu")]
     if not gpu_items:
         return

@@ -20,10 +20,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.multi]
 
 # The agent with any program in place of the training.
 START = """
-import signal, sys
+import sys
 from hrm_scale.elastic import Job, launch
 from hrm_scale.errors import run_cli
-signal.signal(signal.SIGHUP, signal.SIG_DFL)  # these tests may run under nohup
 processes, restarts, patience, script = sys.argv[1:]
 job = Job(
     command=(sys.executable, "-c", script), processes=int(processes), nodes=1, node_rank=0,

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from hrm_scale.engine import PlainEngine
+from hrm_scale.engine import PlainEngine, open_engine
 from hrm_scale.evaluation.rollout import rollout
 from hrm_scale.evaluation.tally import Tally
 from hrm_scale.models import act_loss
-from tests.parity.golden import Case, Report, as_tensor, noise
+from tests.parity.golden import Case, Report, as_tensor, load_case, noise
 from tests.parity.replay import PREFIX, batch_of, replay, restore
+from tests.ranks import run_ranks
 
 EXACT = ("steps", "halted", "inputs", "labels", "puzzle_identifiers", "puzzle_emb_local_ids")
 STEP_1 = {"logits": 5e-5, "z_H": 5e-5, "z_L": 5e-5}
@@ -48,14 +48,23 @@ def replay_on_ranks(path: Path, ranks: int, engine: str) -> list[dict[str, Tenso
         if engine == "ZeRO-1":
             settings = f"{out}/zero.json"
             Path(settings).write_text(json.dumps({"zero_optimization": {"stage": 1}}))
-        launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-        command = [*launcher, f"--nproc-per-node={ranks}", "-m", "tests.parity.replay_rank"]
-        done = subprocess.run(
-            [*command, str(path), settings, out], capture_output=True, text=True, timeout=600
-        )
-        if done.returncode != 0:
-            raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
+        run_ranks(ranks, partial(replay_as_rank, path, settings, Path(out)))
         return [load_file(Path(out) / f"{rank}.safetensors") for rank in range(ranks)]
+
+
+def replay_as_rank(path: Path, deepspeed: str, out: Path) -> None:
+    case = load_case(path)
+    engine = open_engine(
+        device="cpu",
+        deepspeed=deepspeed,
+        global_batch_size=case.meta["config"]["global_batch_size"],
+        accumulation=1,
+        bf16_forward=False,
+    )
+    measured = replay(case, engine)
+    tensors = {name: tensor.contiguous() for name, tensor in measured.items()}
+    save_file(tensors, out / f"{engine.rank}.safetensors")
+    engine.close()
 
 
 def compare(report: Report, case: Case, measured: dict[str, Tensor], rank: int | None) -> None:
