@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,46 +17,61 @@ from hrm_scale.reporting.line_file import LineFile
 from hrm_scale.reporting.sinks import Sink, Values
 
 
-def cut_after(path: Path, step: int | None) -> int:
+def cut_after(path: Path, step: int | None, evaluations: int | None = None) -> int:
     """Remove lines beyond `step` (all of them when None) and torn ones; return how many.
 
-    Atomic: a kill leaves the old file or the new one. A file that needs no cut is not touched.
+    evaluations: how many of `step` itself stay, None for all: what the run has still to do is
+    reported again. Atomic: a kill leaves the old file or the new one. A file that needs no cut is
+    not touched.
     """
     if not path.exists():
         return 0
+    keep = _keeper(step, evaluations)
     with open(path, "rb") as stream:
-        removed = sum(not _keep(line, step) for line in stream)
+        removed = sum(not keep(line) for line in stream)
     if removed:
-        replace_file(path, _kept(path, step))
+        replace_file(path, _kept(path, _keeper(step, evaluations)))
     return removed
 
 
-def _kept(path: Path, step: int | None) -> Iterator[bytes]:
+def _kept(path: Path, keep: Callable[[bytes], bool]) -> Iterator[bytes]:
     with open(path, "rb") as stream:
-        yield from (line for line in stream if _keep(line, step))
+        yield from (line for line in stream if keep(line))
 
 
-def _keep(line: bytes, step: int | None) -> bool:
-    if step is None or not line.endswith(b"\n"):
-        return False
-    try:
-        return bool(json.loads(line)["step"] <= step)
-    except (ValueError, KeyError, TypeError):
-        return False
+def _keeper(step: int | None, evaluations: int | None = None) -> Callable[[bytes], bool]:
+    """Asked line by line, in their order, whether to keep it."""
+    left = math.inf if evaluations is None else evaluations
+
+    def keep(line: bytes) -> bool:
+        nonlocal left
+        if step is None or not line.endswith(b"\n"):
+            return False
+        try:
+            record = json.loads(line)
+            if record["step"] == step and any(key.startswith("eval/") for key in record):
+                left -= 1
+                return left >= 0
+            return bool(record["step"] <= step)
+        except (ValueError, KeyError, TypeError):
+            return False
+
+    return keep
 
 
 class JsonlSink(Sink):
     """Appends to `metrics.jsonl`, in the file system's hands as soon as a step is reported.
 
     resume_step: the step the run goes on from; None for a run that starts from nothing.
+    evaluations: how many of them it has evaluated that step already, None for as many as are there.
     """
 
     name = "metrics.jsonl"
     keeps_trying = True
 
-    def __init__(self, path: Path, resume_step: int | None) -> None:
+    def __init__(self, path: Path, resume_step: int | None, evaluations: int | None = None) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        cut_after(path, resume_step)
+        cut_after(path, resume_step, evaluations)
         self._file = LineFile(path)
 
     def metrics(self, step: int, values: Values) -> None:
@@ -66,7 +81,7 @@ class JsonlSink(Sink):
         self._file.sync()
 
     def rewind(self, step: int) -> list[str]:
-        self._file.cut(lambda line: _keep(line, step))
+        self._file.cut(_keeper(step))
         return []
 
     def close(self, exit_code: int, text: str) -> None:

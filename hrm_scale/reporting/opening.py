@@ -18,6 +18,7 @@ def open_reporter(
     run_dir: Path,
     *,
     resume_step: int | None,
+    evaluations: int | None = None,
     console_mode: console.Mode = "auto",
     wandb_mode: WandbMode = "auto",
     project: str = "",
@@ -28,14 +29,15 @@ def open_reporter(
     """Console, `log.txt`, `metrics.jsonl`, `events.jsonl` and W&B of one run folder, to be started.
 
     resume_step: step of the restored checkpoint, None for a run from the beginning: lines of
-    `metrics.jsonl` beyond it are cut. is_first: False on ranks other than 0, which stay silent.
+    `metrics.jsonl` beyond it are cut, and of its evaluations all but so many (None: none).
+    is_first: False on ranks other than 0, which stay silent.
     """
     if not is_first:
         return Reporter()
     sinks: list[Sink] = [
         console.console_sink(console_mode),
         console.TextLogSink(run_dir / "log.txt"),
-        JsonlSink(run_dir / "metrics.jsonl", resume_step),
+        JsonlSink(run_dir / "metrics.jsonl", resume_step, evaluations),
         EventsSink(run_dir / "events.jsonl"),
     ]
     if wandb_mode != "off":

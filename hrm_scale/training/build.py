@@ -37,7 +37,7 @@ from hrm_scale.training.loading import open_data, open_loader
 from hrm_scale.training.lock import lock_run
 from hrm_scale.training.resuming import changed_since, find_checkpoint
 from hrm_scale.training.saving import Saving
-from hrm_scale.training.snapshot import TrainState, load_model, put_back
+from hrm_scale.training.snapshot import TrainState, evaluations_done, load_model, put_back
 from hrm_scale.training.stop import StopRequest
 from hrm_scale.training.trainer import Trainer
 from hrm_scale.training.watch import Watch
@@ -127,6 +127,7 @@ def _build(run: RunConfig, presets: dict[str, str], engine: Engine) -> Trainer:
     reporter = open_reporter(
         run_dir,
         resume_step=None if found is None else found.step,
+        evaluations=None if found is None else evaluations_done(found),
         console_mode=run.log.console,
         wandb_mode=run.log.wandb,
         project=run.project_name or "",

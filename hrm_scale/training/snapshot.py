@@ -152,6 +152,15 @@ def put_back(
     state.evaluated, state.finished = counters["evaluated"], counters.get("finished", 0)
 
 
+def evaluations_done(checkpoint: LoadedCheckpoint) -> int | None:
+    """How often the step of a checkpoint was evaluated when it was taken; None for as often as it
+    ever will be. At its last step a run may be evaluated, and killed before that is saved."""
+    counters = checkpoint.state
+    if counters.get("finished", 0) == checkpoint.step:
+        return None
+    return int(counters["evaluated"] == checkpoint.step)
+
+
 def _own(by_rank: list[float], engine: Engine) -> float:
     """This rank's share of a sum. Other ranks than those that saved: one takes all of it."""
     if len(by_rank) == engine.ranks:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from hrm_scale.training.trainer import Trainer
 from tests.runs import (
     arguments,
     assert_same_bits,
@@ -93,6 +94,39 @@ def test_killed_and_started_again_ends_bit_identically(data: Path, tmp_path: Pat
         path for path in after if path.name not in WATCHED and before.get(path) != after[path]
     ] == []
     assert set(before) == set(after)
+
+
+@pytest.mark.parametrize("patience", ["null", 1], ids=["all steps", "early stopping"])
+def test_killed_between_the_last_evaluation_and_its_save(
+    data: Path, tmp_path: Path, patience: object
+) -> None:
+    """The evaluation is done again, and is told once. A run that stops early has evaluated its
+    last step before."""
+    settings = {**SETTINGS, "max_steps": 20, "evaluation__every_steps": 5}
+    # Nothing is ever better by 2: the second evaluation is the last one.
+    settings |= {"early_stopping__patience": patience, "early_stopping__min_delta": 2}
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    train_here(data, whole, **settings)
+
+    class Killed(BaseException):
+        pass
+
+    def kill(trainer: Trainer) -> None:
+        real = trainer.saving.save_last
+
+        def save_last() -> None:
+            if any("eval/count" in line for line in metrics_of(broken)[-1:]):
+                raise Killed
+            real()
+
+        trainer.saving.save_last = save_last  # type: ignore[method-assign]
+
+    with pytest.raises(Killed):
+        train_here(data, broken, kill, **settings)
+    assert metrics_of(broken) == metrics_of(whole)
+    for _ in range(2):
+        train_here(data, broken, **settings)
+        assert metrics_of(broken) == metrics_of(whole)
 
 
 @pytest.mark.slow

@@ -193,6 +193,20 @@ def test_cut_does_not_touch_a_file_that_needs_none(tmp_path: Path) -> None:
     assert path.read_bytes() == b""
 
 
+def test_evaluations_the_run_does_again_are_cut(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    for evaluations, kept in ((None, 3), (2, 3), (1, 2), (0, 1)):
+        sink = JsonlSink(path, None)
+        for step in (3, 4):
+            sink.metrics(step, {"eval/accuracy": 0.5})
+        sink.metrics(4, {"train/lm_loss": 1.0})
+        sink.metrics(4, {"eval/accuracy": 0.75})
+        sink.close(0, "")
+        assert cut_after(path, 4, evaluations) == 3 - kept
+        steps = [json.loads(line)["step"] for line in path.read_text().splitlines()]
+        assert steps == [3, *[4] * kept]
+
+
 def test_jsonl_cut_is_atomic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "metrics.jsonl"
     write(path, range(1, 4), None)

@@ -7,7 +7,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -230,16 +230,16 @@ def test_rollbacks_are_counted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("ago", "events", "state"),
     [
-        (10, [start()], "running"),
-        (200, [start()], "died"),
-        (10, [start(), end(0, "done", ago=5)], "finished"),
-        (10, [start(ago=9000), end(75, "x", ago=8000), start(40)], "running"),
+        (10, lambda: [start()], "running"),
+        (200, lambda: [start()], "died"),
+        (10, lambda: [start(), end(0, "done", ago=5)], "finished"),
+        (10, lambda: [start(ago=9000), end(75, "x", ago=8000), start(40)], "running"),
     ],
 )
 def test_another_host_is_judged_by_its_heartbeat(
-    ago: float, events: list[dict[str, Any]], state: str, tmp_path: Path
+    ago: float, events: Callable[[], list[dict[str, Any]]], state: str, tmp_path: Path
 ) -> None:
-    run = make_run(tmp_path, events)
+    run = make_run(tmp_path, events())
     write_heartbeat(
         run, host="node-17.elsewhere", time=time.time() - ago, progress_time=time.time() - ago
     )
