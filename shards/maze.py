@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hrm_scale.command_line import Parser, natural, positive
-from hrm_scale.errors import ConfigError, run_cli
+from hrm_scale.errors import run_cli
+from shards.source_options import add_amounts, check_source
 
 if TYPE_CHECKING:
     from shards.maze_build import Built, Request
@@ -98,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help=f"generate: cells per side, {_SMALLEST} to {_LARGEST} (default 30)",
     )
-    add("--count", type=positive, metavar="N", help="generate: training mazes (default 1000)")
+    add_amounts(add, "mazes")
     add(
         "--min-path",
         type=positive,
@@ -110,19 +111,6 @@ def _parser() -> argparse.ArgumentParser:
         type=positive,
         metavar="N",
         help="generate: so many processes; the mazes are the same (default 1)",
-    )
-    add(
-        "--subsample-size",
-        type=positive,
-        metavar="N",
-        help="hf, csv: so many training mazes, a random choice that depends on --seed",
-    )
-    add(
-        "--test-size",
-        type=natural,
-        metavar="N",
-        help="so many test mazes, chosen by --seed (default: all; generate: a quarter of "
-        "--count, at most 1000)",
     )
     add(
         "--aug",
@@ -139,30 +127,15 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _request(arguments: argparse.Namespace) -> Request:
-    """Check what belongs together. Raises ConfigError with all problems, one a line."""
+    """Check what belongs together. Raises ConfigError."""
     from shards.maze_build import Request
     from shards.maze_generate import default_min_path
 
-    source = arguments.source
-    problems = []
-    if source == "csv" and arguments.input is None:
-        problems.append("--source csv needs --input DIR_OR_FILE")
-    if source != "csv" and arguments.input is not None:
-        problems.append(f"--input goes with --source csv, not with --source {source}")
-    for name in _ONLY_GENERATE:
-        if source != "generate" and getattr(arguments, name) is not None:
-            option = name.replace("_", "-")
-            problems.append(f"--{option} goes with --source generate, not with --source {source}")
-    if source == "generate" and arguments.subsample_size is not None:
-        problems.append("--subsample-size goes with --source hf or csv: use --count instead")
-    if source != "generate" and arguments.test_size == 0:
-        problems.append("--test-size 0 goes with --source generate: leave it out, or give N > 0")
-    if problems:
-        raise ConfigError("\n".join(problems))
+    check_source(arguments, _ONLY_GENERATE)
     size = arguments.size or 30
     return Request(
         output_dir=arguments.output_dir,
-        source=source,
+        source=arguments.source,
         input=arguments.input,
         size=size,
         count=arguments.count or 1000,

@@ -12,7 +12,6 @@ import hrm_scale
 from hrm_scale.data.counter import below, fold_array, make_key, permutation
 from hrm_scale.data.format import DatasetMeta
 from hrm_scale.data.writer import DatasetWriter, check_output_dir
-from shards.class_split import choose_test
 from shards.csv_rows import file_sha256, find_files
 from shards.hub import download
 from shards.maze_csv import read_csv
@@ -21,6 +20,7 @@ from shards.maze_rules import LABEL_RULE, VOCABULARY, follows_rule, rule_labels
 from shards.maze_set import Mazes
 from shards.maze_symmetry import TRANSFORMATIONS, layout_keys, turn
 from shards.progress import Progress, say
+from shards.split import choose_test, generated_test_size, split_generated
 
 BUILDER_VERSION = 1
 REPOSITORY = "sapientinc/maze-30x30-hard-1k"
@@ -93,9 +93,7 @@ def build(request: Request) -> Built:
 
 
 def _generated(request: Request) -> dict[str, Mazes]:
-    test_size = request.test_size
-    if test_size is None:
-        test_size = min(1000, max(1, request.count // 4))
+    test_size = generated_test_size(request.count, request.test_size)
     total = request.count + test_size
     say(f"generating {total} mazes of {request.size}x{request.size} ...")
     mazes = generate(
@@ -106,10 +104,7 @@ def _generated(request: Request) -> dict[str, Mazes]:
         jobs=request.jobs,
         progress=Progress("generated", total).reach,
     )
-    splits = {"train": mazes.take(np.arange(request.count))}
-    if test_size:
-        splits["test"] = mazes.take(np.arange(request.count, total))
-    return splits
+    return split_generated(mazes, request.count, test_size)
 
 
 def _from_files(request: Request) -> tuple[dict[str, Mazes], dict[str, Any]]:

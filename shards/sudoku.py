@@ -6,8 +6,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hrm_scale.command_line import Parser, natural, positive
-from hrm_scale.errors import ConfigError, run_cli
+from hrm_scale.command_line import Parser, natural
+from hrm_scale.errors import run_cli
+from shards.source_options import add_amounts, check_source
 
 if TYPE_CHECKING:
     from shards.sudoku_build import Request
@@ -65,20 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         "--test-size splits it); columns source,question,answer,rating; .csv or .csv.gz",
     )
     add("--size", type=int, choices=[4, 6, 9], help="generate: cells per side (default 9)")
-    add("--count", type=positive, metavar="N", help="generate: training puzzles (default 1000)")
-    add(
-        "--subsample-size",
-        type=positive,
-        metavar="N",
-        help="hf, csv: so many training puzzles, a random choice that depends on --seed",
-    )
-    add(
-        "--test-size",
-        type=natural,
-        metavar="N",
-        help="so many test puzzles, chosen by --seed (default: all; generate: a quarter of "
-        "--count, at most 1000)",
-    )
+    add_amounts(add, "puzzles")
     add(
         "--num-aug",
         type=natural,
@@ -111,27 +99,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _request(arguments: argparse.Namespace) -> Request:
-    """Check what belongs together. Raises ConfigError with all problems, one a line."""
+    """Check what belongs together. Raises ConfigError."""
     from shards.sudoku_build import Request
 
-    source = arguments.source
-    problems = []
-    if source == "csv" and arguments.input is None:
-        problems.append("--source csv needs --input DIR_OR_FILE")
-    if source != "csv" and arguments.input is not None:
-        problems.append(f"--input goes with --source csv, not with --source {source}")
-    for name in _ONLY_GENERATE:
-        if source != "generate" and getattr(arguments, name) is not None:
-            problems.append(f"--{name} goes with --source generate, not with --source {source}")
-    if source == "generate" and arguments.subsample_size is not None:
-        problems.append("--subsample-size goes with --source hf or csv: use --count instead")
-    if source != "generate" and arguments.test_size == 0:
-        problems.append("--test-size 0 goes with --source generate: leave it out, or give N > 0")
-    if problems:
-        raise ConfigError("\n".join(problems))
+    check_source(arguments, _ONLY_GENERATE)
     return Request(
         output_dir=arguments.output_dir,
-        source=source,
+        source=arguments.source,
         input=arguments.input,
         size=arguments.size or 9,
         count=arguments.count or 1000,

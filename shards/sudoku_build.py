@@ -14,9 +14,9 @@ from hrm_scale.data.counter import below, fold_array, make_key, permutation
 from hrm_scale.data.format import DatasetMeta
 from hrm_scale.data.writer import DatasetWriter, check_output_dir
 from hrm_scale.errors import ConfigError
-from shards.class_split import choose_test
 from shards.csv_rows import file_sha256, find_files
 from shards.progress import Progress, say
+from shards.split import choose_test, generated_test_size, split_generated
 from shards.sudoku_board import GEOMETRIES
 from shards.sudoku_csv import check_unique, read_csv
 from shards.sudoku_generate import generate
@@ -71,9 +71,7 @@ def build(request: Request) -> dict[str, Puzzles]:
 
 
 def _generated(request: Request) -> dict[str, Puzzles]:
-    test_size = request.test_size
-    if test_size is None:
-        test_size = min(1000, max(1, request.count // 4))
+    test_size = generated_test_size(request.count, request.test_size)
     total = request.count + test_size
     say(f"generating {total} puzzles of {request.size}x{request.size} ...")
     puzzles = generate(
@@ -83,10 +81,7 @@ def _generated(request: Request) -> dict[str, Puzzles]:
         min_difficulty=request.min_difficulty,
         progress=Progress("generated", total).reach,
     )
-    splits = {"train": puzzles.take(np.arange(request.count))}
-    if test_size:
-        splits["test"] = puzzles.take(np.arange(request.count, total))
-    return splits
+    return split_generated(puzzles, request.count, test_size)
 
 
 def _from_files(request: Request) -> tuple[dict[str, Puzzles], dict[str, Any]]:

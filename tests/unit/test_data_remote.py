@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -524,6 +525,29 @@ def test_threads_end_when_there_is_nothing_to_do(
                 time.sleep(0.02)
             assert pieces._threads == 0
         remote.close()
+
+
+def test_a_closed_loader_asks_for_nothing_more(
+    root: Path, options: RemoteOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hrm_scale.data.remote.blocks.BLOCK_BYTES", 1)
+
+    def slow(_: object, content: bytes) -> bool:
+        time.sleep(0.05)
+        return False
+
+    with server_of(root, slow) as (address, asked):
+        remote = RemoteDataset(f"{address}/d", replace(options, threads=1))
+        blocks = len(cut_blocks(remote.index("train")))
+        loader = Loader(remote, "train", **{**SETTINGS, "window": 6}, threads=0)
+        asked.clear()
+        next(loader.batches(0))  # while all windows that follow are wanted
+        loader.close()
+        time.sleep(0.2)  # the request under way
+        until_then = len(asked)
+        assert until_then < blocks - 6
+        time.sleep(0.3)
+        assert len(asked) == until_then
 
 
 def test_compressed_and_grouped_sets(tmp_path: Path, options: RemoteOptions) -> None:

@@ -203,6 +203,7 @@ def test_how_it_ended_is_recorded(
     else:
         with pytest.raises(type(error)):
             train.run(resolved)
+    trainer.loader.close.assert_called_once_with()  # nothing is downloaded for nobody
     [end] = events(tmp_path / "events.jsonl")
     assert (end["event"], end["exit_code"]) == ("end", code)
     assert text in end["text"]
