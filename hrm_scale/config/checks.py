@@ -59,6 +59,19 @@ def train_problems(run: RunConfig) -> Iterator[Problem]:
             "nothing ends the run: epochs, max_steps, max_samples and max_time are all null; give "
             "one of them, such as max_steps=1000 or max_time=2h",
         )
+    if run.arch.depth_curriculum != "off" and all(
+        getattr(run, name) is None for name in limits[:3]
+    ):
+        yield Problem(
+            ("arch.depth_curriculum", "max_time"),
+            "{0} follows the share of steps done, and only {1} ends this run; give max_steps, "
+            "max_samples or epochs too",
+        )
+    if run.init_from is not None and run.resume not in RESUME_WORDS:
+        yield Problem(
+            ("init_from", "resume"),
+            "{0} starts anew from weights, {1} goes on with a run; give one of them",
+        )
     if run.max_samples is not None and run.max_samples < run.global_batch_size:
         yield Problem(
             ("max_samples", "global_batch_size"),
@@ -110,6 +123,51 @@ def _arch_problems(arch: ArchConfig) -> Iterator[Problem]:
             (*keys, "arch.pos_encodings"),
             f"{{0}} and {{1}} make heads {head} wide, and {{2}} needs an even width; allowed: an "
             "even width, or arch.pos_encodings=learned",
+        )
+
+
+    yield from _recursion_problems(arch)
+    yield from _position_problems(arch)
+
+
+def _recursion_problems(arch: ArchConfig) -> Iterator[Problem]:
+    """What is applied how often, and with a gradient or not."""
+    if arch.name in ("hrm_v1", "hrm_v2") and arch.H_layers == 0:
+        yield Problem(
+            ("arch.H_layers", "arch.name"),
+            "{0} leaves {1} without a high level; allowed: at least 1, or arch=trm, whose two "
+            "levels share the blocks of L_layers",
+        )
+    if arch.name == "hrm_v2":
+        for name, only in (("H_cycles", 1), ("grad_cycles", 1), ("depth_curriculum", "off")):
+            if getattr(arch, name) not in (only, "all" if name == "grad_cycles" else only):
+                yield Problem(
+                    (f"arch.{name}", "arch.name"),
+                    f"{{0}} has no effect on {{1}}, whose ACT steps are one pass each; allowed: "
+                    f"arch.{name}={only}",
+                )
+    elif isinstance(arch.grad_cycles, int) and arch.grad_cycles > arch.L_cycles:
+        yield Problem(
+            ("arch.grad_cycles", "arch.L_cycles"),
+            "{0} asks for a gradient through more low-level steps than the last cycle has, {1}; "
+            f"allowed: 1 to {arch.L_cycles}, or all",
+        )
+
+
+def _position_problems(arch: ArchConfig) -> Iterator[Problem]:
+    """What is done along the sequence."""
+    if arch.mlp_t and arch.pos_encodings == "rope":
+        yield Problem(
+            ("arch.mlp_t", "arch.pos_encodings"),
+            "{1} turns queries and keys, and {0} has none; allowed: arch.pos_encodings=none, or "
+            "learned",
+        )
+    room = arch.puzzle_emb_len * arch.hidden_size
+    if arch.puzzle_emb_len and not 0 < arch.puzzle_emb_ndim <= room:
+        yield Problem(
+            ("arch.puzzle_emb_len", "arch.puzzle_emb_ndim", "arch.hidden_size"),
+            f"{{0}} of {{2}} holds 1 to {room} numbers, not {{1}}; allowed: "
+            "arch.puzzle_emb_len=0 for as many positions as are needed",
         )
 
 

@@ -19,9 +19,13 @@ TRAIN: dict[str, str] = {
     "lr": "peak learning rate of the network",
     "lr_min_ratio": "last learning rate as a share of the peak (cosine decay; 1.0 is constant)",
     "lr_warmup_steps": "steps of linear warm-up",
-    "beta1": "AdamATan2's decay of the first moment",
-    "beta2": "AdamATan2's decay of the second moment",
+    "beta1": "the optimizer's decay of the first moment",
+    "beta2": "the optimizer's decay of the second moment",
     "weight_decay": "decoupled weight decay of the network",
+    "optimizer": "of the network: adam_atan2 (as published), adamw, or muon (matrices; the rest by "
+    "adam_atan2)",
+    "ema": "keep an exponential moving average of the weights as well, and evaluate both",
+    "ema_rate": "share of the old average in the new one after each step",
     "puzzle_emb_lr": "learning rate of the puzzle embeddings (sign-SGD)",
     "puzzle_emb_weight_decay": "decoupled weight decay of the puzzle embeddings",
     "project_name": "project in the logs; null derives it from data_path and arch.name",
@@ -31,7 +35,10 @@ TRAIN: dict[str, str] = {
     "seed": "seed of the weights, the order of the data and every random draw",
     "resume": "auto (go on where the run stopped, else start), never, must, or the PATH of a "
     "checkpoint",
-    "arch.name": "the architecture: hrm_v1, or the published name module@Class",
+    "init_from": "start from the weights of a checkpoint (averaged where it has them), with a new "
+    "optimizer at step 0; null starts from random ones",
+    "arch.name": "the architecture: hrm_v1, hrm_v2 (transformer), trm, urm, or a published name "
+    "module@Class",
     "arch.halt_exploration_prob": "chance that a row must go on for a random number of steps",
     "arch.halt_max_steps": "most ACT steps a puzzle may take",
     "arch.H_cycles": "cycles of the high level in one ACT step",
@@ -48,6 +55,21 @@ TRAIN: dict[str, str] = {
     "arch.forward_dtype": "arithmetic of the forward pass: auto (= bfloat16), bfloat16 or float32; "
     "weights are float32 always",
     "arch.act_enabled": "false: every puzzle takes halt_max_steps steps",
+    "arch.q_continue": "halting: bootstrap (learn the value of going on too, at the price of a "
+    "second forward pass) or none (halt when the halt value is above 0)",
+    "arch.no_ACT_continue": "published spelling of arch.q_continue: true is none, false is "
+    "bootstrap; null leaves it to arch.q_continue",
+    "arch.grad_cycles": "low-level steps of the last high-level cycle that keep a gradient: a "
+    "number up to L_cycles, or all",
+    "arch.depth_curriculum": "cgar: a third of the cycles at first, two thirds from 30 % of the "
+    "run, all of them from 60 %; off: all of them always",
+    "arch.mlp_t": "mix positions by a SwiGLU over them instead of attention",
+    "arch.conv_kernel": "width of a depthwise convolution over positions inside the SwiGLU; 0 for "
+    "none",
+    "arch.puzzle_emb_len": "positions of the puzzle embedding; 0 for as many as it fills",
+    "arch.random_init": "start each puzzle from a random state of its own instead of a fixed one",
+    "arch.noise_scale": "deviation of the noise added to a state at every update; 0 for none",
+    "arch.relaxation": "share of the new state in every update; 1 replaces the old one",
     "arch.loss.name": "the loss head: act, or the published name losses@ACTLossHead",
     "arch.loss.loss_type": "token loss: stablemax_cross_entropy or softmax_cross_entropy",
     "data.refill": "always: draw every slot each step as the reference does; on_halt: a slot takes "

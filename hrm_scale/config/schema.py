@@ -16,16 +16,13 @@ from pydantic_core import PydanticCustomError
 from hrm_scale.config import checks, identity
 from hrm_scale.config.durations import DURATION_FORM, parse_duration
 from hrm_scale.config.keys import TRAIN
-from hrm_scale.errors import ConfigError
-
-# Architectures that this release can build. Adding one is one entry here.
-AVAILABLE_ARCHITECTURES: tuple[str, ...] = ("hrm_v1",)
 
 # Published names (module@Class) and the short names the rest of the program uses.
 ARCHITECTURE_NAMES: dict[str, str] = {
     "hrm.hrm_act_v1@HierarchicalReasoningModel_ACTV1": "hrm_v1",
     "hrm.hrm_act_v2@HierarchicalReasoningModel_ACTV2": "hrm_v2",
     "recursive_reasoning.trm@TinyRecursiveReasoningModel_ACTV1": "trm",
+    "urm.urm@URM": "urm",
 }
 LOSS_NAMES: dict[str, str] = {"losses@ACTLossHead": "act"}
 
@@ -89,14 +86,14 @@ class LossConfig(Section):
 class ArchConfig(Section):
     """The network. `name` is always the short name after validation."""
 
-    name: Annotated[Literal["hrm_v1", "hrm_v2", "trm"], _short_name(ARCHITECTURE_NAMES)] = key(
+    name: Annotated[Literal["hrm_v1", "hrm_v2", "trm", "urm"], _short_name(ARCHITECTURE_NAMES)] = key(
         "arch.name", "hrm_v1", json_schema_extra={"also": list(ARCHITECTURE_NAMES)}
     )
     halt_exploration_prob: Real = key("arch.halt_exploration_prob", 0.1, ge=0, le=1)
     halt_max_steps: Positive = key("arch.halt_max_steps", 16)
     H_cycles: Positive = key("arch.H_cycles", 2)
     L_cycles: Positive = key("arch.L_cycles", 2)
-    H_layers: Positive = key("arch.H_layers", 4)
+    H_layers: NotNegative = key("arch.H_layers", 4)
     L_layers: Positive = key("arch.L_layers", 4)
     hidden_size: Positive = key("arch.hidden_size", 512)
     num_heads: Positive = key("arch.num_heads", 8)
@@ -110,7 +107,28 @@ class ArchConfig(Section):
     rms_norm_eps: PositiveReal = key("arch.rms_norm_eps", 1e-5)
     forward_dtype: Literal["auto", "bfloat16", "float32"] = key("arch.forward_dtype", "auto")
     act_enabled: bool = key("arch.act_enabled", True)
+    q_continue: Literal["bootstrap", "none"] = key("arch.q_continue", "bootstrap")
+    no_ACT_continue: bool | None = key("arch.no_ACT_continue", None)
+    grad_cycles: Positive | Literal["all"] = key("arch.grad_cycles", 1)
+    depth_curriculum: Annotated[Literal["off", "cgar"], BeforeValidator(_off_is_a_word)] = key(
+        "arch.depth_curriculum", "off"
+    )
+    mlp_t: bool = key("arch.mlp_t", False)
+    conv_kernel: NotNegative = key("arch.conv_kernel", 0)
+    puzzle_emb_len: NotNegative = key("arch.puzzle_emb_len", 0)
+    random_init: bool = key("arch.random_init", False)
+    noise_scale: Real = key("arch.noise_scale", 0.0, ge=0)
+    relaxation: Real = key("arch.relaxation", 1.0, gt=0, le=1)
     loss: LossConfig = LossConfig()
+
+    @model_validator(mode="after")
+    def _one_spelling(self) -> ArchConfig:
+        if self.no_ACT_continue is not None:
+            # The published spelling decides, and leaves no trace: both name the same run.
+            rule = "none" if self.no_ACT_continue else "bootstrap"
+            object.__setattr__(self, "q_continue", rule)
+            object.__setattr__(self, "no_ACT_continue", None)
+        return self
 
 
 class DataConfig(Section):
@@ -206,6 +224,9 @@ class RunConfig(Section):
     beta1: Real = key("beta1", 0.9, ge=0, lt=1)
     beta2: Real = key("beta2", 0.95, ge=0, lt=1)
     weight_decay: Real = key("weight_decay", 0.1, ge=0)
+    optimizer: Literal["adam_atan2", "adamw", "muon"] = key("optimizer", "adam_atan2")
+    ema: bool = key("ema", False)
+    ema_rate: Real = key("ema_rate", 0.999, ge=0, lt=1)
     puzzle_emb_lr: Real = key("puzzle_emb_lr", 1e-2, ge=0, le=1)
     puzzle_emb_weight_decay: Real = key("puzzle_emb_weight_decay", 0.1, ge=0)
     project_name: Text | None = key("project_name", None)
@@ -213,6 +234,7 @@ class RunConfig(Section):
     checkpoint_path: PathText | None = key("checkpoint_path", None)
     seed: Seed = key("seed", 0)
     resume: PathText = key("resume", "auto")
+    init_from: PathText | None = key("init_from", None)
     arch: ArchConfig = ArchConfig()
     data: DataConfig = DataConfig()
     engine: EngineConfig = EngineConfig()
@@ -229,12 +251,3 @@ class RunConfig(Section):
             # Validation is the one moment at which a frozen model may still be completed.
             object.__setattr__(self, name, value)
         return self
-
-    def check_runnable(self) -> None:
-        """Raise ConfigError when this release cannot build the (valid) architecture."""
-        if self.arch.name not in AVAILABLE_ARCHITECTURES:
-            names = ", ".join(AVAILABLE_ARCHITECTURES)
-            raise ConfigError(
-                f"arch.name={self.arch.name} is not available in this release; available: "
-                f"{names}. Type arch={AVAILABLE_ARCHITECTURES[0]}"
-            )

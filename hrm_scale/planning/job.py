@@ -52,7 +52,6 @@ class Setting:
 
 def make_job(run: RunConfig, machine: Hardware) -> Job:
     """Raises ConfigError or DataError when there is nothing to plan."""
-    run.check_runnable()
     task = task_of(run.data_path)
     model = _model_config(run, task)
     with torch.device("meta"):

@@ -49,7 +49,6 @@ def build_trainer(run: RunConfig, presets: dict[str, str]) -> Trainer:
     With several processes each calls this. Raises ConfigError, DataError or CheckpointError with
     one line when the run cannot start.
     """
-    run.check_runnable()
     engine = _open(run)
     with engine.shared_fate():
         return _build(run, presets, engine)
