@@ -18,9 +18,10 @@ from torch.profiler import ProfilerActivity, profile
 from benchmarks.step_runner import model_config
 from hrm_scale.engine import Engine, open_engine
 from hrm_scale.models import ActModel, Draws, build_model
-from hrm_scale.optim.adam_atan2 import make_optimizer
+from hrm_scale.optim.adam_atan2 import make_adam_atan2
 from hrm_scale.optim.puzzle_table import DeviceTable
-from hrm_scale.training.step import Rates, exploration_draws, train_step
+from hrm_scale.training.draws import exploration_draws
+from hrm_scale.training.step import Rates, train_step
 
 PROFILED = 2
 
@@ -32,9 +33,9 @@ class Run:
         self.engine, self.rows, self.identifiers = engine, job["rows"], job["identifiers"]
         self.config = model_config(job["shape"])
         torch.manual_seed(0)
-        self.model: ActModel = build_model("hrm_v1", self.config).to(engine.device)
+        self.model: ActModel = build_model(self.config).to(engine.device)
         self.table = DeviceTable(self.identifiers, self.config.hidden_size, engine.device)
-        optimizer = make_optimizer(self.model.parameters(), engine.device, (0.9, 0.95), 0.1)
+        optimizer = make_adam_atan2(self.model.parameters(), engine.device, (0.9, 0.95), 0.1)
         engine.prepare(self.model, optimizer)
         self.model.train()
         self.generator = torch.Generator().manual_seed(engine.rank)

@@ -13,14 +13,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hrm_scale.engine import Engine, PlainEngine
-from hrm_scale.models import Carry, Draws, ModelConfig, build_model
-from hrm_scale.models import hrm as hrm_module
+from hrm_scale.models import Carry, Draws, ModelConfig, base, build_model
 from hrm_scale.models.flops import training_flops
 from hrm_scale.models.layers import BlockSpec, BlockWeights, Rotary, rms_norm, rotate
-from hrm_scale.optim.adam_atan2 import make_optimizer
+from hrm_scale.optim.adam_atan2 import make_adam_atan2
 from hrm_scale.optim.puzzle_table import DeviceTable, PuzzleTable
+from hrm_scale.training.draws import exploration_draws
 from hrm_scale.training.performance import peak_flops, peak_memory_bytes
-from hrm_scale.training.step import Rates, exploration_draws, train_step
+from hrm_scale.training.step import Rates, train_step
 
 
 def measure(
@@ -47,12 +47,13 @@ def measure(
     )
     if variant == "reference-style":
         config = replace(config, forward_dtype=torch.float32) if dtype == "float32" else config
-        hrm_module.block = reference_style_block
-        setattr(hrm_module.Level, "cast", uncast)  # noqa: B010 - replaces a method on purpose
+        # The published trainer's way, put in the place of ours on purpose.
+        setattr(base, "block", reference_style_block)  # noqa: B010
+        setattr(base, "cast_blocks", uncast)  # noqa: B010
     torch.manual_seed(0)
-    model = build_model("hrm_v1", config).to(engine.device)
+    model = build_model(config).to(engine.device)
     table = DeviceTable(1, width, engine.device)
-    engine.prepare(model, make_optimizer(model.parameters(), engine.device, (0.9, 0.95), 0.1))
+    engine.prepare(model, make_adam_atan2(model.parameters(), engine.device, (0.9, 0.95), 0.1))
     model.train()
     before = matrix_rate(config.forward_dtype, engine.device)
     times, first = timed_steps(engine, model.initial_carry, config, table, batch_rows, steps)
@@ -155,17 +156,9 @@ def synchronize(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def uncast(level: Any, dtype: torch.dtype) -> list[BlockWeights]:
+def uncast(blocks: Any, dtype: torch.dtype) -> list[BlockWeights]:
     """Leave the weights in float32: the reference-style block casts them."""
-    return [
-        BlockWeights(
-            layer.self_attn.qkv_proj.weight,
-            layer.self_attn.o_proj.weight,
-            layer.mlp.gate_up_proj.weight,
-            layer.mlp.down_proj.weight,
-        )
-        for layer in level.layers
-    ]
+    return [BlockWeights(*layer.parameters()) for layer in blocks]
 
 
 def reference_style_block(
@@ -174,12 +167,12 @@ def reference_style_block(
     """The same block as the published trainer runs it: each weight is cast when it is used, and
     attention is torch's fused kernel."""
     rows, length, _ = x.shape
-    qkv = F.linear(x, w.qkv.to(x.dtype)).view(rows, length, 3 * spec.num_heads, -1)
+    qkv = F.linear(x, w.mix_in.to(x.dtype)).view(rows, length, 3 * spec.num_heads, -1)
     q, k, v = qkv.split(spec.num_heads, dim=2)
     if rotary is not None:
         q, k = rotate(q, rotary), rotate(k, rotary)
     mixed = F.scaled_dot_product_attention(*(part.transpose(1, 2) for part in (q, k, v)))
     mixed = mixed.transpose(1, 2).reshape(rows, length, -1)
-    x = rms_norm(x + F.linear(mixed, w.out.to(x.dtype)), spec.eps)
+    x = rms_norm(x + F.linear(mixed, w.mix_out.to(x.dtype)), spec.eps)
     gate, up = F.linear(x, w.gate_up.to(x.dtype)).chunk(2, dim=-1)
     return rms_norm(x + F.linear(F.silu(gate) * up, w.down.to(x.dtype)), spec.eps)

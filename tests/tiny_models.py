@@ -34,7 +34,7 @@ def tiny_config(**changes: Any) -> ModelConfig:
 
 def tiny_model(seed: int = 0, **changes: Any) -> ActModel:
     torch.manual_seed(seed)
-    return build_model("hrm_v1", tiny_config(**changes))
+    return build_model(tiny_config(**changes))
 
 
 def random_batch(config: ModelConfig, rows: int, seed: int = 0) -> dict[str, Tensor]:

@@ -86,8 +86,8 @@ class LossConfig(Section):
 class ArchConfig(Section):
     """The network. `name` is always the short name after validation."""
 
-    name: Annotated[Literal["hrm_v1", "hrm_v2", "trm", "urm"], _short_name(ARCHITECTURE_NAMES)] = key(
-        "arch.name", "hrm_v1", json_schema_extra={"also": list(ARCHITECTURE_NAMES)}
+    name: Annotated[Literal["hrm_v1", "hrm_v2", "trm", "urm"], _short_name(ARCHITECTURE_NAMES)] = (
+        key("arch.name", "hrm_v1", json_schema_extra={"also": list(ARCHITECTURE_NAMES)})
     )
     halt_exploration_prob: Real = key("arch.halt_exploration_prob", 0.1, ge=0, le=1)
     halt_max_steps: Positive = key("arch.halt_max_steps", 16)
@@ -107,7 +107,7 @@ class ArchConfig(Section):
     rms_norm_eps: PositiveReal = key("arch.rms_norm_eps", 1e-5)
     forward_dtype: Literal["auto", "bfloat16", "float32"] = key("arch.forward_dtype", "auto")
     act_enabled: bool = key("arch.act_enabled", True)
-    q_continue: Literal["bootstrap", "none"] = key("arch.q_continue", "bootstrap")
+    q_continue: Literal["bootstrap", "none", "untrained"] = key("arch.q_continue", "bootstrap")
     no_ACT_continue: bool | None = key("arch.no_ACT_continue", None)
     grad_cycles: Positive | Literal["all"] = key("arch.grad_cycles", 1)
     depth_curriculum: Annotated[Literal["off", "cgar"], BeforeValidator(_off_is_a_word)] = key(

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from hrm_scale.models.config import ModelConfig
+from hrm_scale.models.noise import cut_normal
+from hrm_scale.models.recursion import Cycles, full_depth
 
 
 @dataclass(frozen=True)
@@ -33,16 +35,18 @@ class Carry:
 
 class Draws(NamedTuple):
     """Random numbers of one training step: `rand` float32 [B] uniform in [0, 1), `randint` int32
-    [B] uniform in 2..halt_max_steps. They are arguments so that a step is a pure function."""
+    [B] uniform in 2..halt_max_steps, and `keys` int64 [B] of the noise, for models that have any.
+    They are arguments so that a step is a pure function."""
 
     rand: Tensor
     randint: Tensor
+    keys: Tensor | None = None
 
 
 class Outputs(NamedTuple):
     """What one ACT step says: `logits` [B, S, V]; the rest fp32 [B].
 
-    `target_q_continue` exists in training with ACT only.
+    `target_q_continue` exists in training with ACT and q_continue=bootstrap only.
     """
 
     logits: Tensor
@@ -58,6 +62,14 @@ class Outputs(NamedTuple):
             self.q_continue_logits.detach(),
             self.target_q_continue,
         )
+
+
+@dataclass
+class Noise:
+    """Where the noise of a training step comes from: keys int64 [B], and how often it was drawn."""
+
+    keys: Tensor
+    drawn: int = 0
 
 
 class Core(nn.Module, ABC):
@@ -79,8 +91,15 @@ class Core(nn.Module, ABC):
         """Input embedding [B, T, D] of inputs [B, S] and puzzle vectors [B, E]."""
 
     @abstractmethod
-    def reason(self, w: Any, z: tuple[Tensor, ...], embedding: Tensor) -> tuple[Tensor, ...]:
-        """The states [B, T, D] after one reasoning step."""
+    def reason(
+        self,
+        w: Any,
+        z: tuple[Tensor, ...],
+        embedding: Tensor,
+        cycles: Cycles,
+        noise: Noise | None = None,
+    ) -> tuple[Tensor, ...]:
+        """The states [B, T, D] after one reasoning step of `cycles`."""
 
     @abstractmethod
     def read(self, w: Any, z: tuple[Tensor, ...]) -> Tensor:
@@ -100,6 +119,12 @@ def refill(carry: Carry, batch: dict[str, Tensor]) -> Carry:
         for name, old in carry.data.items()
     }
     return replace(carry, steps=torch.where(free, 0, carry.steps), data=data)
+
+
+def wants_to_halt(config: ModelConfig, q_halt: Tensor, q_continue: Tensor) -> Tensor:
+    """Rows bool [B] that would halt by their values. Without the value of going on, a value above 0
+    (more likely right than wrong) is enough (TRM, arXiv 2510.04871)."""
+    return q_halt > (0 if config.q_continue == "none" else q_continue)
 
 
 class ActModel(nn.Module):
@@ -126,22 +151,29 @@ class ActModel(nn.Module):
         )
 
     def forward(
-        self, carry: Carry, puzzle_vectors: Tensor | None, draws: Draws | None = None
+        self,
+        carry: Carry,
+        puzzle_vectors: Tensor | None,
+        draws: Draws | None = None,
+        cycles: Cycles | None = None,
     ) -> tuple[Carry, Outputs]:
         """Run one ACT step on a refilled carry.
 
         `puzzle_vectors` [B, E] are the embeddings of the slots' puzzles (None when E is 0).
-        `draws` is needed in training with ACT. Returns the detached new carry and the outputs.
+        `draws` is needed in training with ACT or noise. `cycles` is the depth, the full one by
+        default. Returns the detached new carry and the outputs.
         """
         config, core = self.config, self.inner
+        cycles = cycles or full_depth(config)
+        noise = self._noise(draws)
         w = core.cast()
         reset = carry.halted.view(-1, 1, 1)
         z = tuple(
             torch.where(reset, start, state)
-            for start, state in zip(core.initial(), carry.z, strict=True)
+            for start, state in zip(self._starts(carry, noise), carry.z, strict=True)
         )
         embedding = core.embed(w, carry.data["inputs"], puzzle_vectors)
-        z = core.reason(w, z, embedding)
+        z = core.reason(w, z, embedding, cycles, noise)
         logits = core.read(w, z)
         q_halt, q_continue = core.judge(w, z)
         z = tuple(state.detach() for state in z)
@@ -153,13 +185,36 @@ class ActModel(nn.Module):
             if self.training and config.halt_max_steps > 1 and config.act_enabled:
                 if draws is None:
                     raise ValueError("training with ACT needs the exploration draws of the step")
-                halted = last | (q_halt > q_continue)
+                halted = last | wants_to_halt(config, q_halt, q_continue)
                 explore = draws.rand < config.halt_exploration_prob
                 halted = halted & (steps >= torch.where(explore, draws.randint, 0))
-                # Bootstrap target of Q-learning: the value of one more step from the new state.
-                ahead = core.reason(w, z, embedding)
-                next_halt, next_continue = core.judge(w, ahead)
-                best = torch.where(last, next_halt, torch.maximum(next_halt, next_continue))
-                target = torch.sigmoid(best)
+                if config.bootstraps:
+                    # Target of Q-learning: the value of one more step from the new state.
+                    ahead = core.reason(w, z, embedding, cycles, noise)
+                    next_halt, next_continue = core.judge(w, ahead)
+                    best = torch.where(last, next_halt, torch.maximum(next_halt, next_continue))
+                    target = torch.sigmoid(best)
         new_carry = Carry(z=z, steps=steps, halted=halted, data=carry.data)
         return new_carry, Outputs(logits, q_halt, q_continue, target)
+
+    def _noise(self, draws: Draws | None) -> Noise | None:
+        """The step's noise; none in evaluation, whose answers must not depend on chance."""
+        config = self.config
+        if not self.training or not (config.random_init or config.noise_scale):
+            return None
+        if draws is None or draws.keys is None:
+            raise ValueError("training with noise needs the keys of the step's draws")
+        return Noise(draws.keys)
+
+    def _starts(self, carry: Carry, noise: Noise | None) -> tuple[Tensor, ...]:
+        """The state of a fresh slot at each level, to be broadcast over slots and positions."""
+        config, starts = self.config, self.inner.initial()
+        if not config.random_init:
+            return starts
+        # In evaluation every slot starts from the same draw.
+        keys = noise.keys if noise else carry.steps.new_zeros(1, dtype=torch.int64)
+        shape = (config.total_len, config.hidden_size)
+        return tuple(
+            cut_normal(keys, -1 - level, shape).to(start.dtype)
+            for level, start in enumerate(starts)
+        )

@@ -8,40 +8,57 @@ which every fused attention recomputes in its backward pass.
 from __future__ import annotations
 
 from hrm_scale.models.config import ModelConfig
+from hrm_scale.models.recursion import Cycles, Passes, passes
 
 
-def level_flops(config: ModelConfig, rows: int, layers: int) -> int:
-    """One forward pass of `rows` sequences through a level of `layers` blocks."""
+def block_flops(config: ModelConfig, rows: int) -> int:
+    """One forward pass of `rows` sequences through one block."""
     tokens, width = rows * config.total_len, config.hidden_size
+    channels = tokens * 2 * 3 * width * config.mlp_size
+    if config.mlp_t:
+        return channels + rows * width * 2 * 3 * config.total_len * config.token_mlp_size
     inner = config.num_heads * config.head_dim
-    projections = 2 * (4 * width * inner + 3 * width * config.mlp_size)
-    return layers * tokens * (projections + 4 * config.total_len * inner)
+    return channels + tokens * (2 * 4 * width * inner + 4 * config.total_len * inner)
 
 
-def reasoning_flops(config: ModelConfig, rows: int) -> int:
-    """One forward reasoning step: H_cycles x L_cycles passes of L and H_cycles passes of H."""
-    fast = config.H_cycles * config.L_cycles * level_flops(config, rows, config.L_layers)
-    return fast + config.H_cycles * level_flops(config, rows, config.H_layers)
+def reasoning_flops(config: ModelConfig, rows: int, cycles: Cycles | None = None) -> int:
+    """One forward reasoning step."""
+    return _blocks(passes(config, cycles), graded=False) * block_flops(config, rows)
+
+
+def graded_flops(config: ModelConfig, rows: int, cycles: Cycles | None = None) -> int:
+    """The forward passes of a reasoning step that keep a gradient."""
+    return _blocks(passes(config, cycles), graded=True) * block_flops(config, rows)
 
 
 def head_flops(config: ModelConfig, rows: int) -> int:
     return 2 * rows * config.total_len * config.hidden_size * config.vocab_size
 
 
-def training_flops(config: ModelConfig, rows: int) -> int:
-    """One training step of `rows` slots: reasoning, its backward, and the Q-target's reasoning.
+def training_flops(config: ModelConfig, rows: int, cycles: Cycles | None = None) -> int:
+    """One training step of `rows` slots: reasoning, its backward pass at twice the forward cost of
+    what is graded, and the reasoning that bootstraps the Q-target, where there is one."""
+    steps = 2 if config.bootstraps else 1
+    total = steps * reasoning_flops(config, rows, cycles)
+    total += 2 * graded_flops(config, rows, cycles) + recomputed_flops(config, rows, cycles)
+    return total + 3 * head_flops(config, rows)
 
-    The backward pass of the last L and the last H pass costs twice their forward.
-    """
-    graded = level_flops(config, rows, config.L_layers + config.H_layers)
+
+def recomputed_flops(config: ModelConfig, rows: int, cycles: Cycles | None = None) -> int:
+    """The attention scores of a training step that its backward pass computes again."""
+    if config.mlp_t:
+        return 0
     inner = config.num_heads * config.head_dim
-    scores = (config.L_layers + config.H_layers) * rows * config.total_len**2 * 2 * inner
-    steps = 2 if config.halt_max_steps > 1 and config.act_enabled else 1
-    total = steps * reasoning_flops(config, rows) + 2 * graded + scores
-    return total + 4 * head_flops(config, rows)
+    graded = _blocks(passes(config, cycles), graded=True)
+    return graded * rows * config.total_len**2 * 2 * inner
 
 
 def evaluation_flops(config: ModelConfig, rows: int) -> int:
     """Evaluating `rows` examples: `halt_max_steps` reasoning steps and as many read-outs."""
     step = reasoning_flops(config, rows) + head_flops(config, rows)
     return config.halt_max_steps * step
+
+
+def _blocks(stacks: tuple[Passes, ...], *, graded: bool) -> int:
+    """Applications of a block, all of them or those with a gradient."""
+    return sum(s.blocks * (s.graded + (0 if graded else s.free)) for s in stacks)

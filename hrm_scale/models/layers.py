@@ -2,7 +2,7 @@
 
 Parameters are fp32 and live in small modules whose names are those of published checkpoints. The
 arithmetic lives in functions that take weights already cast to the forward dtype, because a
-recursive model uses every weight many times in a step and should cast it once (`Level.cast`).
+recursive model uses every weight many times in a step and should cast it once (`cast_blocks`).
 
 Shape letters: B rows, T positions, D width, H heads, K head width, I inner width of SwiGLU.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import typing
 from collections.abc import Iterable
+from functools import reduce
 from typing import NamedTuple
 
 import torch
@@ -74,26 +75,62 @@ class BlockSpec(NamedTuple):
     num_heads: int
     eps: float
     attention: str
+    mlp_t: bool = False
 
 
 class BlockWeights(NamedTuple):
-    """One block's weights in the forward dtype."""
+    """One block's weights in the forward dtype. Positions are mixed by attention, or by a SwiGLU of
+    inner width J over them."""
 
-    qkv: Tensor  # [3*H*K, D]: all heads of q, then k, then v
-    out: Tensor  # [D, H*K]
+    mix_in: Tensor  # attention [3*H*K, D]: all heads of q, then k, then v; SwiGLU [2*J, T]
+    mix_out: Tensor  # attention [D, H*K]; SwiGLU [T, J]
     gate_up: Tensor  # [2*I, D]: gate first
     down: Tensor  # [D, I]
+    conv: Tensor | None = None  # [I, 1, C]: one filter of C positions for each channel
+    conv_bias: Tensor | None = None  # [I]
 
 
 def block(x: Tensor, w: BlockWeights, rotary: Rotary | None, spec: BlockSpec) -> Tensor:
-    """Post-norm block on x [B, T, D]: attention, then SwiGLU, each as x = rms(x + f(x))."""
-    q, k, v = rearrange(F.linear(x, w.qkv), "b t (n h k) -> n b t h k", n=3, h=spec.num_heads)
+    """Post-norm block on x [B, T, D]: mix positions, then channels, each as x = rms(x + f(x))."""
+    x = _mix_by_mlp(x, w, spec) if spec.mlp_t else _mix_by_attention(x, w, rotary, spec)
+    hidden = _gated(F.linear(x, w.gate_up))
+    if w.conv is not None:
+        hidden = F.silu(short_convolution(hidden, w.conv, w.conv_bias))
+    return rms_norm(x + F.linear(hidden, w.down), spec.eps)
+
+
+def _mix_by_attention(x: Tensor, w: BlockWeights, rotary: Rotary | None, spec: BlockSpec) -> Tensor:
+    q, k, v = rearrange(F.linear(x, w.mix_in), "b t (n h k) -> n b t h k", n=3, h=spec.num_heads)
     if rotary is not None:
         q, k = rotate(q, rotary), rotate(k, rotary)
     mixed = rearrange(attend(q, k, v, spec.attention), "b t h k -> b t (h k)")
-    x = rms_norm(x + F.linear(mixed, w.out), spec.eps)
-    gate, up = F.linear(x, w.gate_up).chunk(2, dim=-1)
-    return rms_norm(x + F.linear(F.silu(gate) * up, w.down), spec.eps)
+    return rms_norm(x + F.linear(mixed, w.mix_out), spec.eps)
+
+
+def _mix_by_mlp(x: Tensor, w: BlockWeights, spec: BlockSpec) -> Tensor:
+    """Norm and SwiGLU over the positions of each channel (TRM, arXiv 2510.04871, sec. 4.5)."""
+    x = x.transpose(1, 2)
+    x = rms_norm(x + F.linear(_gated(F.linear(x, w.mix_in)), w.mix_out), spec.eps)
+    return x.transpose(1, 2)
+
+
+def _gated(gate_up: Tensor) -> Tensor:
+    gate, up = gate_up.chunk(2, dim=-1)
+    return F.silu(gate) * up
+
+
+def short_convolution(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Each channel of x [B, T, I] filtered over positions by weight [I, 1, C]: the value at t is of
+    t - C//2 ... t - C//2 + C - 1, beyond the ends 0 (URM, arXiv 2512.14693, "ConvSwiGLU").
+
+    As a sum of shifted products, which fuse, and need no other layout than the rest of the block.
+    """
+    length, width = x.shape[1], weight.shape[-1]
+    before = width // 2
+    padded = F.pad(x, (0, 0, before, width - 1 - before))
+    shifted = (padded[:, j : j + length] * weight[:, 0, j] for j in range(width))
+    total = reduce(torch.add, shifted)
+    return total if bias is None else total + bias
 
 
 class Linear(nn.Module):
@@ -123,26 +160,30 @@ class SelfAttention(nn.Module):
 
 
 class SwiGLU(nn.Module):
-    def __init__(self, config: ModelConfig) -> None:
+    """Weights of a SwiGLU from `width` over `inner` numbers, with a depthwise convolution of
+    `conv_kernel` positions if that is not 0."""
+
+    def __init__(self, width: int, inner: int, conv_kernel: int = 0) -> None:
         super().__init__()
-        self.gate_up_proj = Linear(config.hidden_size, 2 * config.mlp_size)
-        self.down_proj = Linear(config.mlp_size, config.hidden_size)
+        self.gate_up_proj = Linear(width, 2 * inner)
+        self.down_proj = Linear(inner, width)
+        if conv_kernel:
+            self.dwconv = nn.Conv1d(inner, inner, conv_kernel, groups=inner)
 
 
 class Block(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.self_attn = SelfAttention(config)
-        self.mlp = SwiGLU(config)
+        if config.mlp_t:
+            self.mlp_t = SwiGLU(config.total_len, config.token_mlp_size)
+        else:
+            self.self_attn = SelfAttention(config)
+        self.mlp = SwiGLU(config.hidden_size, config.mlp_size, config.conv_kernel)
 
     def cast(self, dtype: torch.dtype) -> BlockWeights:
         """The weights in `dtype`, connected to the fp32 parameters by autograd."""
-        return BlockWeights(
-            self.self_attn.qkv_proj.weight.to(dtype),
-            self.self_attn.o_proj.weight.to(dtype),
-            self.mlp.gate_up_proj.weight.to(dtype),
-            self.mlp.down_proj.weight.to(dtype),
-        )
+        # The order in which the modules and their parameters were made is that of the fields.
+        return BlockWeights(*(weight.to(dtype) for weight in self.parameters()))
 
 
 class Level(nn.Module):
@@ -152,6 +193,7 @@ class Level(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(Block(config) for _ in range(depth))
 
-    def cast(self, dtype: torch.dtype) -> list[BlockWeights]:
-        """The weights of all blocks in `dtype`."""
-        return [block.cast(dtype) for block in typing.cast(Iterable[Block], self.layers)]
+
+def cast_blocks(blocks: nn.ModuleList, dtype: torch.dtype) -> list[BlockWeights]:
+    """The weights of all blocks in `dtype`."""
+    return [block.cast(dtype) for block in typing.cast(Iterable[Block], blocks)]

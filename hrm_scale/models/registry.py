@@ -1,21 +1,29 @@
-"""Architectures by name: our short names and the strings that published configurations use."""
+"""Architectures by name."""
 
 from __future__ import annotations
 
 from hrm_scale.models.act import ActModel
+from hrm_scale.models.base import RecursiveCore
 from hrm_scale.models.config import ModelConfig
 from hrm_scale.models.hrm import HrmCore
+from hrm_scale.models.transformer import TransformerCore
+from hrm_scale.models.trm import TrmCore
+from hrm_scale.models.urm import UrmCore
 
-CORES = {"hrm_v1": HrmCore}
-ALIASES = {"hrm.hrm_act_v1@HierarchicalReasoningModel_ACTV1": "hrm_v1"}
+CORES: dict[str, type[RecursiveCore]] = {
+    "hrm_v1": HrmCore,
+    "hrm_v2": TransformerCore,
+    "trm": TrmCore,
+    "urm": UrmCore,
+}
 
 
-def build_model(name: str, config: ModelConfig) -> ActModel:
+def build_model(config: ModelConfig) -> ActModel:
     """A freshly initialised model, fp32, on the current default device.
 
-    Raises ValueError for a name that is neither in `CORES` nor in `ALIASES`.
+    Raises ValueError when `config.name` is not in `CORES`.
     """
-    core = CORES.get(ALIASES.get(name, name))
+    core = CORES.get(config.name)
     if core is None:
-        raise ValueError(f"unknown architecture {name!r}; known: {', '.join((*CORES, *ALIASES))}")
+        raise ValueError(f"unknown architecture {config.name!r}; known: {', '.join(CORES)}")
     return ActModel(config, core(config))

@@ -33,21 +33,17 @@ class ActivationModel:
 
 
 @lru_cache(maxsize=64)
-def calibrate(config: ModelConfig, loss_type: str, name: str) -> ActivationModel:
+def calibrate(config: ModelConfig, loss_type: str) -> ActivationModel:
     """Probe `config` at the calibration rows, gradients of an earlier micro-step being there.
 
     Takes seconds; cached.
     """
-    low, high = (
-        probe(config, rows, loss_type, name, accumulating=True) for rows in CALIBRATION_ROWS
-    )
+    low, high = (probe(config, rows, loss_type, accumulating=True) for rows in CALIBRATION_ROWS)
     return ActivationModel(low, high)
 
 
 @lru_cache(maxsize=256)
-def reading_at(
-    config: ModelConfig, rows: int, loss_type: str, name: str, accumulating: bool
-) -> Reading:
+def reading_at(config: ModelConfig, rows: int, loss_type: str, accumulating: bool) -> Reading:
     """Memory of a micro-batch of `rows`.
 
     Off the line where that is exact. Gradients that are made while activations go put a kink into
@@ -55,5 +51,5 @@ def reading_at(
     they are, which takes no longer than a point of the line.
     """
     if rows < CALIBRATION_ROWS[0] or not accumulating:
-        return probe(config, rows, loss_type, name, accumulating=accumulating)
-    return calibrate(config, loss_type, name).at(rows)
+        return probe(config, rows, loss_type, accumulating=accumulating)
+    return calibrate(config, loss_type).at(rows)

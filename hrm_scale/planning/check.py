@@ -69,9 +69,9 @@ def check(case: Case, compiled: bool = False) -> Checked:
 
     loss_type = "stablemax_cross_entropy"
     config = replace(_config(case), compile=compiled)
-    line = calibrate(config, loss_type, "hrm_v1").at(case.rows)
+    line = calibrate(config, loss_type).at(case.rows)
     peak = probe(config, case.rows, loss_type).peak
-    model = build_model("hrm_v1", config)
+    model = build_model(config)
     if compiled:
         # After a few shapes in one process the compiler would give up and run uncompiled.
         torch.compiler.reset()

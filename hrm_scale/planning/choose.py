@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from hrm_scale.errors import ConfigError
-from hrm_scale.models.flops import level_flops, training_flops
+from hrm_scale.models.flops import graded_flops, training_flops
 from hrm_scale.planning.hardware import GIB
 from hrm_scale.planning.job import Job, Setting, given_setting, memory
 from hrm_scale.planning.memory import Memory, Sharding
@@ -128,14 +128,14 @@ def _changes(job: Job, given: Setting, setting: Setting) -> list[Change]:
 def recompute_share(job: Job) -> float:
     """Work that checkpointing adds, as a share of a training step's."""
     model = job.model
-    return level_flops(model, 1, model.H_layers + model.L_layers) / training_flops(model, 1)
+    return graded_flops(model, 1) / training_flops(model, 1)
 
 
 def _nothing_fits(job: Job, least: int, setting: Setting) -> str:
     machine = job.machine
     helps = []
     if job.sharding.stage is None:
-        for sharding in _stronger(job.sharding.ranks):
+        for sharding in _stronger(job):
             other = replace(job, sharding=sharding)
             if memory(other, setting).needed <= machine.memory:
                 helps.append(f"{sharding} (engine.deepspeed=PATH)")
@@ -149,8 +149,11 @@ def _nothing_fits(job: Job, least: int, setting: Setting) -> str:
     )
 
 
-def _stronger(ranks: int) -> Iterator[Sharding]:
+def _stronger(job: Job) -> Iterator[Sharding]:
     """Ways to hold less, least harm first; without bf16 parameters, which change the arithmetic."""
+    ranks = job.sharding.ranks
+    if job.run.optimizer == "muon":
+        return  # it needs whole matrices
     if ranks > 1:
         yield from (Sharding(ranks, stage) for stage in (1, 2, 3))
     yield Sharding(ranks, 2, offload_optimizer=True)

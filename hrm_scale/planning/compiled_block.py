@@ -41,7 +41,8 @@ class BlockCost:
 def block_cost(x: Tensor, w: BlockWeights, rotary: Rotary | None, spec: BlockSpec) -> BlockCost:
     """The cost of the compiled block on inputs of these shapes; cached by shape."""
     table = None if rotary is None else tuple(rotary.cos.shape)
-    return _cost(tuple(x.shape), x.dtype, tuple(tuple(v.shape) for v in w), table, spec)
+    weights = tuple(tuple(v.shape) for v in _given(w))
+    return _cost(tuple(x.shape), x.dtype, weights, table, spec)
 
 
 @lru_cache(maxsize=256)
@@ -53,8 +54,8 @@ def _cost(
     spec: BlockSpec,
 ) -> BlockCost:
     def run(x: Tensor, *rest: Tensor) -> Tensor:
-        rotary = None if table is None else Rotary(*rest[-2:])
-        return block(x, BlockWeights(*rest[:4]), rotary, spec)
+        rotary = None if table is None else Rotary(*rest[len(weights) :])
+        return block(x, BlockWeights(*rest[: len(weights)]), rotary, spec)
 
     def graphs(grad: bool) -> list[fx.GraphModule]:
         inputs = [torch.empty(s, dtype=dtype, requires_grad=grad) for s in (shape, *weights)]
@@ -74,6 +75,11 @@ def _cost(
             backward=_most_held(backward, set(kept)),
             inference=_most_held(inference, set()),
         )
+
+
+def _given(w: BlockWeights) -> list[Tensor]:
+    """The weights that the block has; what it may lack comes last."""
+    return [value for value in w if value is not None]
 
 
 def _trace(run: Callable[..., Tensor], inputs: list[Tensor], grad: bool) -> list[fx.GraphModule]:
@@ -190,7 +196,7 @@ def stand_in(x: Tensor, w: BlockWeights, rotary: Rotary | None, spec: BlockSpec)
     """Same signature as `block`."""
     cost = block_cost(x, w, rotary, spec)
     if torch.is_grad_enabled():
-        return StandIn.apply(cost, x, *w)
+        return StandIn.apply(cost, x, *_given(w))
     out = torch.empty_like(x)
     _pass_through(x, cost.inference - _size(out))
     return out

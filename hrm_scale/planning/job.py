@@ -14,15 +14,20 @@ from hrm_scale.errors import ConfigError
 from hrm_scale.modelling import model_config
 from hrm_scale.models import ModelConfig, build_model
 from hrm_scale.models.attention import resolve_backend
+from hrm_scale.models.recursion import latent_states
+from hrm_scale.optim.choose import refuse_sharded, state_bytes
 from hrm_scale.planning.activations import reading_at
 from hrm_scale.planning.hardware import Hardware
-from hrm_scale.planning.memory import Load, Memory, Sharding, keeps_gradients, memory_of
+from hrm_scale.planning.memory import FP32, Load, Memory, Sharding, keeps_gradients, memory_of
 from hrm_scale.planning.tasks import Task, task_of
 
 
 @dataclass(frozen=True)
 class Job:
-    """`model` has its attention and compilation decided; `parameters` are counted."""
+    """`model` has its attention and compilation decided; `parameters` are counted.
+
+    `optimizer_state` are the bytes of moments and averages of all parameters.
+    """
 
     run: RunConfig
     task: Task
@@ -31,6 +36,7 @@ class Job:
     model: ModelConfig
     parameters: int
     largest_parameter: int
+    optimizer_state: int
 
     @property
     def rows_of_rank(self) -> int:
@@ -55,14 +61,17 @@ def make_job(run: RunConfig, machine: Hardware) -> Job:
     task = task_of(run.data_path)
     model = _model_config(run, task)
     with torch.device("meta"):
-        sizes = [p.numel() for p in build_model(run.arch.name, model).parameters()]
+        named = list(build_model(model).named_parameters())
+    sizes = [parameter.numel() for _, parameter in named]
+    state = state_bytes(run.optimizer, named) + (FP32 * sum(sizes) if run.ema else 0)
     if run.global_batch_size % machine.ranks:
         raise ConfigError(
             f"global_batch_size={run.global_batch_size} cannot be shared by {machine.ranks} GPUs;"
             " allowed: a multiple of their number"
         )
     sharding = _sharding(run.engine.deepspeed, machine.ranks, model.forward_dtype)
-    return Job(run, task, machine, sharding, model, sum(sizes), max(sizes))
+    refuse_sharded(run.optimizer, sharding.stage or 0, run.engine.deepspeed)
+    return Job(run, task, machine, sharding, model, sum(sizes), max(sizes), state)
 
 
 def memory(job: Job, setting: Setting) -> Memory:
@@ -73,7 +82,6 @@ def memory(job: Job, setting: Setting) -> Memory:
         model,
         rows,
         job.run.arch.loss.loss_type,
-        job.run.arch.name,
         keeps_gradients(setting.accumulation, job.sharding),
     )
     load = Load(
@@ -86,8 +94,10 @@ def memory(job: Job, setting: Setting) -> Memory:
         item=model.forward_dtype.itemsize,
         parameters=job.parameters,
         largest_parameter=job.largest_parameter,
+        optimizer_state=job.optimizer_state,
         identifiers=job.task.identifiers if job.has_table else 0,
         table_width=model.puzzle_emb_ndim,
+        states=latent_states(model),
     )
     return memory_of(load, reading, job.sharding, setting.placement, job.machine.reserve)
 

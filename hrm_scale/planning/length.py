@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hrm_scale.models.flops import training_flops
+from hrm_scale.models.recursion import latent_states
 from hrm_scale.planning.job import Job
 from hrm_scale.planning.memory import FP32, carry_bytes
 
@@ -47,7 +48,8 @@ def length_of(job: Job, steps: int, limit: str, recompute: float, rate: float | 
 
 
 def checkpoint_bytes(job: Job) -> int:
-    """One checkpoint: weights and moments in fp32, the whole table, the carry of all slots."""
+    """One checkpoint: weights, moments and averages in fp32, the whole table, and the carry of all
+    slots."""
     model = job.model
     carry = carry_bytes(
         job.run.global_batch_size,
@@ -55,6 +57,7 @@ def checkpoint_bytes(job: Job) -> int:
         model.seq_len,
         model.hidden_size,
         model.forward_dtype.itemsize,
+        latent_states(model),
     )
     table = job.task.identifiers * model.puzzle_emb_ndim
-    return FP32 * (3 * job.parameters + table) + carry
+    return FP32 * (job.parameters + table) + job.optimizer_state + carry

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
+from torch.optim import Optimizer
 
 from hrm_scale.errors import EnvironmentProblem
 from hrm_scale.models import ActModel, Carry, Draws, act_loss, build_model, refill
-from hrm_scale.optim.adam_atan2 import AdamATan2
+from hrm_scale.optim.choose import make_optimizer
+from hrm_scale.optim.ema import WeightAverage
 from hrm_scale.optim.puzzle_table import DeviceTable, PuzzleTable
 from hrm_scale.planning.hardware import GIB
 from hrm_scale.planning.job import Job, Setting, predicted_peak
@@ -34,8 +36,17 @@ def measured_peak(job: Job, setting: Setting) -> int:
     before = torch.cuda.memory_allocated(device)
     config = replace(job.model, activation_checkpointing=setting.checkpointing)
     with device:
-        model = build_model(job.run.arch.name, config).train()
-    optimizer = AdamATan2(model.parameters(), lr=1e-4, betas=(0.9, 0.95), weight_decay=0.1)
+        model = build_model(config).train()
+    run = job.run
+    optimizer = make_optimizer(
+        model.named_parameters(),
+        device,
+        name=run.optimizer,
+        betas=(run.beta1, run.beta2),
+        weight_decay=run.weight_decay,
+    )
+    if run.ema:
+        WeightAverage(optimizer, run.ema_rate)
     table = None
     if job.has_table:
         # A table elsewhere leaves only the rows of a step on the device.
@@ -53,7 +64,7 @@ def measured_peak(job: Job, setting: Setting) -> int:
 
 def _step(
     model: ActModel,
-    optimizer: AdamATan2,
+    optimizer: Optimizer,
     table: PuzzleTable | None,
     carries: list[Carry],
     batches: list[dict[str, torch.Tensor]],

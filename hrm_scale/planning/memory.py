@@ -53,23 +53,25 @@ class Static:
         return self.weights + self.gradients + self.moments + self.master + self.buckets
 
 
-def static_bytes(parameters: int, sharding: Sharding) -> Static:
+def static_bytes(parameters: int, sharding: Sharding, state: int | None = None) -> Static:
     """Weights, gradients, moments and copies of `parameters` numbers on each rank.
 
-    Plain and DDP: 4 + 4 + 8 bytes a parameter; DDP keeps flat buckets of all gradients (4 more).
-    Stage 1 shares the moments, 2 also the gradients, 3 also the weights, which are all gathered
-    once a step and present at its peak. DeepSpeed keeps each rank's part of the weights a second
-    time in fp32, stage 0 excepted, and flattens gradients for the wire.
+    `state` are the bytes that the optimizer keeps of all of them, averages included; 8 a parameter
+    by default. Plain and DDP: 4 + 4 + 8 bytes a parameter; DDP keeps flat buckets of all gradients
+    (4 more). Stage 1 shares the moments, 2 also the gradients, 3 also the weights, which are all
+    gathered once a step and present at its peak. DeepSpeed keeps each rank's part of the weights a
+    second time in fp32, stage 0 excepted, and flattens gradients for the wire.
     """
     p, n = parameters, sharding.ranks
+    state = 2 * FP32 * p if state is None else state
     stage = sharding.stage
     if stage is None or stage == 0:
-        return Static(FP32 * p, FP32 * p, 2 * FP32 * p, 0, FP32 * p if n > 1 else 0, 0)
+        return Static(FP32 * p, FP32 * p, state, 0, FP32 * p if n > 1 else 0, 0)
     part = -(-p // n)
     weights = (BF16 if sharding.bf16_parameters else FP32) * p
     gathered = (BF16 if sharding.bf16_parameters else FP32) * part if stage == 3 else 0
     gradients = FP32 * (part if stage >= 2 else p)
-    moments, master = 2 * FP32 * part, FP32 * part
+    moments, master = -(-state // n), FP32 * part
     buckets = FP32 * p
     host = 0
     if sharding.offload_optimizer:
@@ -91,9 +93,11 @@ def table_bytes(identifiers: int, width: int, placement: str, ranks: int) -> tup
     return FP32 * width * -(-identifiers // ranks), 0
 
 
-def carry_bytes(rows: int, total_len: int, seq_len: int, width: int, item: int) -> int:
-    """Two latent states [B, T, D], inputs and labels int32 [B, S], and three numbers a slot."""
-    return rows * (2 * total_len * width * item + 2 * 4 * seq_len + 9)
+def carry_bytes(
+    rows: int, total_len: int, seq_len: int, width: int, item: int, states: int = 2
+) -> int:
+    """Latent states [B, T, D], inputs and labels int32 [B, S], and three numbers a slot."""
+    return rows * (states * total_len * width * item + 2 * 4 * seq_len + 9)
 
 
 @dataclass(frozen=True)
@@ -147,8 +151,10 @@ class Load:
     item: int
     parameters: int
     largest_parameter: int
+    optimizer_state: int
     identifiers: int
     table_width: int
+    states: int = 2
 
 
 def memory_of(
@@ -159,11 +165,11 @@ def memory_of(
     The worst moment is one of: the end of the forward pass (with the bootstrap target's), the
     backward pass, the update (three fp32 temporaries of the largest parameter).
     """
-    static = static_bytes(load.parameters, sharding)
+    static = static_bytes(load.parameters, sharding, load.optimizer_state)
     # A cast to the type that the weights have already is no copy.
     casts = 0 if sharding.bf16_parameters else reading.casts
     no_copy = reading.casts - casts
-    carry = carry_bytes(load.rows, load.total_len, load.seq_len, load.width, load.item)
+    carry = carry_bytes(load.rows, load.total_len, load.seq_len, load.width, load.item, load.states)
     kept = keeps_gradients(load.accumulation, sharding)
     moments = {
         "the forward pass": reading.forward - no_copy,

@@ -75,7 +75,12 @@ def memory_rows(plan: Plan) -> list[Row]:
     rows = [
         _size("weights", static.weights, COMPUTED, f"{job.sharding}"),
         _size("gradients", gradients, COMPUTED, why or "fp32"),
-        _size("moments", static.moments, COMPUTED, "AdamATan2, two in fp32"),
+        _size(
+            "optimizer",
+            static.moments,
+            COMPUTED,
+            f"{job.run.optimizer}: moments" + (" and averaged weights" if job.run.ema else ""),
+        ),
     ]
     if static.master or static.buckets:
         rows.append(
@@ -171,7 +176,7 @@ def stage_rows(plan: Plan) -> list[tuple[Sharding, Static, Wire]]:
             table_width=job.model.puzzle_emb_ndim,
             placement=setting.placement,
         )
-        result.append((sharding, static_bytes(job.parameters, sharding), wire))
+        result.append((sharding, static_bytes(job.parameters, sharding, job.optimizer_state), wire))
     return result
 
 

@@ -17,7 +17,8 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from hrm_scale.models import ActModel, Draws, ModelConfig, act_loss, build_model, refill
-from hrm_scale.models.hrm import HrmCore
+from hrm_scale.models.base import RecursiveCore
+from hrm_scale.models.recursion import full_depth, graded_steps
 from hrm_scale.planning.compiled_block import stand_in
 from hrm_scale.planning.liveness import LiveBytes, SavedBytes
 
@@ -47,7 +48,6 @@ def probe(
     config: ModelConfig,
     rows: int,
     loss_type: str = "stablemax_cross_entropy",
-    name: str = "hrm_v1",
     *,
     accumulating: bool = False,
 ) -> Reading:
@@ -57,18 +57,20 @@ def probe(
     the gradients of an earlier micro-step exist already and are in no reading.
     """
     # Passes without gradient give back all they take but their states: a few show their peak.
-    many = config.H_cycles > 1
+    free = 1 if config.H_cycles > 1 else 2
+    graded = graded_steps(config, full_depth(config))
     plain = replace(
         config,
         compile=False,
         attention=counted_attention(config.attention),
         H_cycles=min(2, config.H_cycles),
-        L_cycles=1 if many else min(2, config.L_cycles),
+        L_cycles=max(graded, min(free, config.L_cycles)),
+        grad_cycles=graded,
     )
     with FakeTensorMode():
-        model = fake_model(name, plain)
+        model = fake_model(plain)
         if config.compile:
-            cast(HrmCore, model.inner).run_block = stand_in
+            cast(RecursiveCore, model.inner).run_block = stand_in
             _rehearse(model, rows)
         if accumulating:
             for parameter in model.parameters():
@@ -82,10 +84,10 @@ def counted_attention(backend: str) -> str:
     return "math" if backend == "math" else "sdpa"
 
 
-def fake_model(name: str, config: ModelConfig) -> ActModel:
+def fake_model(config: ModelConfig) -> ActModel:
     """The model with parameters that have shapes only. Call it under a FakeTensorMode."""
     with torch.device("meta"):
-        model = build_model(name, config)
+        model = build_model(config)
     for module in model.modules():
         for key, parameter in module._parameters.items():
             if parameter is not None:
@@ -102,7 +104,7 @@ def _rehearse(model: ActModel, rows: int) -> None:
     shape = (rows, config.total_len, config.hidden_size)
     with torch.no_grad():
         z = tuple(torch.empty(shape, dtype=config.forward_dtype) for _ in core.initial())
-        core.reason(core.cast(), z, z[0])
+        core.reason(core.cast(), z, z[0], full_depth(config))
 
 
 def measure(
@@ -130,6 +132,7 @@ def measure(
             draws = Draws(
                 torch.zeros(rows, device=device),
                 torch.zeros(rows, device=device, dtype=torch.int32),
+                torch.zeros(rows, device=device, dtype=torch.int64),
             )
             vectors = None
             if config.puzzle_emb_ndim:

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from hrm_scale.engine import Engine
 from hrm_scale.models import Carry, Draws, Outputs, act_loss, refill
+from hrm_scale.models.recursion import Cycles
 from hrm_scale.optim.puzzle_table import PuzzleTable
 
 
@@ -45,20 +45,6 @@ class MicroStep:
     puzzle_grads: Tensor | None
 
 
-def exploration_draws(
-    seed: int, step: int, global_batch_size: int, halt_max_steps: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """The halting coin and minimum of every slot at a step: float32 [G] in [0, 1), int32 [G] in
-    2..halt_max_steps. A function of (seed, step) and the slot alone: neither the number of ranks
-    nor accumulation changes what a slot draws, and a resumed run needs no generator state."""
-    generator = np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, 0, step]))
-    rand = generator.random(global_batch_size, dtype=np.float32)
-    randint = generator.integers(
-        2, max(halt_max_steps, 2), size=global_batch_size, dtype=np.int32, endpoint=True
-    )
-    return rand, randint
-
-
 def train_step(
     engine: Engine,
     table: PuzzleTable | None,
@@ -69,6 +55,7 @@ def train_step(
     *,
     global_batch_size: int,
     loss_type: str,
+    cycles: Cycles | None = None,
     before_update: Callable[[StepResult], None] | None = None,
     check: Callable[[StepResult, float], bool] | None = None,
 ) -> StepResult:
@@ -89,7 +76,7 @@ def train_step(
             ids = carry.data["puzzle_identifiers"]
             vectors = table.gather(index, ids, fresh=carry.halted)
         with engine.exchange(last=index == len(carries) - 1):
-            carry, outputs = engine.forward(carry, vectors, draw)
+            carry, outputs = engine.forward(carry, vectors, draw, cycles)
             loss, metrics = act_loss(outputs, carry, loss_type)
             engine.backward(loss / global_batch_size)
         new_carries.append(carry)

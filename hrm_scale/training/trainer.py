@@ -15,12 +15,14 @@ from hrm_scale.config.schema import RunConfig
 from hrm_scale.data import Loader
 from hrm_scale.engine import Engine
 from hrm_scale.errors import Stopped
-from hrm_scale.models import ActModel, Draws
+from hrm_scale.models import ActModel
 from hrm_scale.models.flops import training_flops
+from hrm_scale.models.recursion import Cycles, curriculum_cycles, full_depth
 from hrm_scale.optim.puzzle_table import PuzzleTable
 from hrm_scale.optim.schedule import learning_rate
 from hrm_scale.reporting import Reporter
 from hrm_scale.training.clock import Clock
+from hrm_scale.training.draws import draws_of
 from hrm_scale.training.evaluating import Evaluating
 from hrm_scale.training.feed import open_feed
 from hrm_scale.training.guards import Guard, free_lost_slots
@@ -28,8 +30,8 @@ from hrm_scale.training.horizon import Horizon
 from hrm_scale.training.metrics import reduced_metrics
 from hrm_scale.training.performance import peak_flops, peak_memory_bytes
 from hrm_scale.training.saving import Saving
-from hrm_scale.training.snapshot import TrainState, put_back, slot_range
-from hrm_scale.training.step import Rates, StepResult, exploration_draws, train_step
+from hrm_scale.training.snapshot import TrainState, put_back
+from hrm_scale.training.step import Rates, StepResult, train_step
 from hrm_scale.training.stop import StopRequest
 from hrm_scale.training.watch import Watch
 
@@ -159,10 +161,11 @@ class Trainer:
                 self.table,
                 state.carries,
                 batches,
-                self._draws(step),
+                draws_of(config, self.engine, step),
                 Rates(lr, table_lr, config.puzzle_emb_weight_decay),
                 global_batch_size=config.global_batch_size,
                 loss_type=config.arch.loss.loss_type,
+                cycles=self._cycles(step),
                 check=check if read else None,
             )
         state.carries = result.carries
@@ -223,25 +226,11 @@ class Trainer:
         saving.saved_step = self._asked_at = state.step
         self.reporter.rewind(state.step)
 
-    def _draws(self, step: int) -> list[Draws | None]:
-        config, device = self.config, self.engine.device
-        rand, randint = exploration_draws(
-            config.seed, step, config.global_batch_size, config.arch.halt_max_steps
-        )
-        draws: list[Draws | None] = []
-        for micro in range(config.engine.accumulation):
-            low, high = slot_range(
-                micro,
-                self.engine.rank,
-                self.engine.ranks,
-                config.engine.accumulation,
-                config.global_batch_size,
-            )
-            coins, minimums = torch.from_numpy(rand[low:high]), torch.from_numpy(randint[low:high])
-            draws.append(
-                Draws(coins.to(device, non_blocking=True), minimums.to(device, non_blocking=True))
-            )
-        return draws
+    def _cycles(self, step: int) -> Cycles:
+        """The depth of a step."""
+        if self.config.arch.depth_curriculum == "off":
+            return full_depth(self.model.config)
+        return curriculum_cycles(self.model.config, (step - 1) / self.horizon.total_steps)
 
     def _log(self) -> None:
         """Report the steps since the last report, and start counting anew."""
@@ -254,7 +243,8 @@ class Trainer:
         values["perf/samples"] = float(state.position)
         values["perf/peak_memory_bytes"] = float(peak_memory_bytes(device))
         if (speed := self.clock.examples_per_second) is not None:
-            flops = training_flops(self.model.config, 1) * speed / self.engine.ranks
+            flops = training_flops(self.model.config, 1, self._cycles(state.step)) * speed
+            flops /= self.engine.ranks
             values["perf/examples_per_second"] = speed
             values["perf/gflops"] = flops / 1e9
             if (peak := peak_flops(device)) is not None:

@@ -13,11 +13,12 @@ from torch import Tensor
 from hrm_scale.engine import PlainEngine
 from hrm_scale.models import ActModel, Carry, Draws, ModelConfig, build_model
 from hrm_scale.models.attention import attend, resolve_backend
-from hrm_scale.optim.adam_atan2 import AdamATan2, make_optimizer
+from hrm_scale.optim.adam_atan2 import AdamATan2, make_adam_atan2
 from hrm_scale.optim.adam_atan2 import resolve_backend as resolve_adam
 from hrm_scale.optim.puzzle_table import DeviceTable
+from hrm_scale.training.draws import exploration_draws
 from hrm_scale.training.performance import peak_memory_bytes
-from hrm_scale.training.step import Rates, StepResult, exploration_draws, train_step
+from hrm_scale.training.step import Rates, StepResult, train_step
 from tests.tiny_models import random_batch, tiny_config
 
 pytestmark = pytest.mark.gpu
@@ -41,10 +42,10 @@ class Setting:
     def __init__(self, config: ModelConfig, device: str) -> None:
         self.device = torch.device(device)
         torch.manual_seed(0)
-        self.model: ActModel = build_model("hrm_v1", config).to(self.device).train()
+        self.model: ActModel = build_model(config).to(self.device).train()
         self.engine = PlainEngine(device)
         parameters = self.model.parameters()
-        self.engine.prepare(self.model, make_optimizer(parameters, self.device, (0.9, 0.95), 0.1))
+        self.engine.prepare(self.model, make_adam_atan2(parameters, self.device, (0.9, 0.95), 0.1))
         self.table = DeviceTable(3, config.puzzle_emb_ndim, self.device)
         self.carry: Carry | None = None
         # Everything a step needs is on the device before it starts.
@@ -166,7 +167,7 @@ def test_the_optimizer_on_the_gpu_takes_the_cpus_steps() -> None:
         optimizer = (
             AdamATan2([parameter], lr=0.0, betas=(0.9, 0.95), weight_decay=0.1)
             if device == "cpu"
-            else make_optimizer([parameter], torch.device(device), (0.9, 0.95), 0.1)
+            else make_adam_atan2([parameter], torch.device(device), (0.9, 0.95), 0.1)
         )
         for grad in grads:
             parameter.grad = grad.to(device)

@@ -32,15 +32,8 @@ def check_for(case: Case) -> Check | None:
         group for group in meta.values() if isinstance(group, dict) and "n_parameters" in group
     ]
     if groups:
-        return (
-            check_init
-            if all("H_layers" in group["arch"] for group in groups)
-            and all(is_hrm(group["arch"], case.name) for group in groups)
-            else None
-        )
+        return check_init
     if "config" in meta:
-        if meta["config"].get("model") != "hrm":
-            return None
         return check_eval if "batches" in meta["results"] else check_train
     if "rows" in meta:
         return check_schedule
@@ -51,10 +44,6 @@ def check_for(case: Case) -> Check | None:
     if "configs" in meta:
         return check_sparse_signsgd if "num_embeddings" in meta["configs"][0] else check_adam_atan2
     return None
-
-
-def is_hrm(arch: dict[str, object], name: str) -> bool:
-    return "hrm" in name and "mlp_t" not in arch
 
 
 def main(arguments: list[str]) -> int:

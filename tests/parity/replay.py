@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hrm_scale.checkpoint.averages import split_averages
 from hrm_scale.engine import Engine
 from hrm_scale.models import ActModel, Draws, ModelConfig, build_model
 from hrm_scale.optim.adam_atan2 import AdamATan2
@@ -18,25 +19,41 @@ from tests.parity.golden import Case
 
 PREFIX = "model."
 TABLE = "inner.puzzle_emb.weights"
+ARCHITECTURES = {"hrm": "hrm_v1", "trm": "trm", "base": "hrm_v2"}
 
 
 def model_config(config: dict[str, Any]) -> ModelConfig:
-    """Every dimension and constant of a case, from its JSON."""
+    """Every dimension and constant of a case, from its JSON, and what its code fixes."""
     arch = dict(config["arch"])
     dtype = getattr(torch, arch.pop("forward_dtype"))
+    name = ARCHITECTURES[config.get("model") or _architecture(arch)]
+    if name == "trm":
+        arch |= {"grad_cycles": None}
+    if name == "hrm_v2":
+        arch |= {"q_continue": "untrained"}
+    if arch.get("no_ACT_continue"):
+        arch |= {"q_continue": "none"}
     known = ModelConfig.__dataclass_fields__
     return ModelConfig(
+        name=name,
         vocab_size=config["vocab_size"],
         seq_len=config["seq_len"],
         forward_dtype=dtype,
-        **{key: value for key, value in arch.items() if key in known},
+        # The baseline has one level, and no cycles of it.
+        **{"L_layers": 0, "L_cycles": 1}
+        | {key: value for key, value in arch.items() if key in known},
     )
+
+
+def _architecture(arch: dict[str, Any]) -> str:
+    """Which published model has these keys, where the case does not say."""
+    return "trm" if "mlp_t" in arch else "hrm" if "L_layers" in arch else "base"
 
 
 def restore(case: Case, kind: str = "state") -> tuple[ActModel, PuzzleTable | None]:
     """Model and puzzle table holding the case's initial state."""
     config = case.meta["config"]
-    model = build_model("hrm_v1", model_config(config))
+    model = build_model(model_config(config))
     state = {
         name.removeprefix(f"{kind}/{PREFIX}"): value
         for name, value in case.tensors.items()
@@ -69,7 +86,7 @@ def replay(case: Case, engine: Engine) -> dict[str, Tensor]:
         betas=(optim["beta1"], optim["beta2"]),
         weight_decay=optim["weight_decay"],
     )
-    engine.prepare(model, optimizer)
+    engine.prepare(model, optimizer, config.get("ema_rate"))
     model.train()
     carry = None
     out: dict[str, Tensor] = {}
@@ -122,7 +139,7 @@ def replay(case: Case, engine: Engine) -> dict[str, Tensor]:
         for name, value in micro.outputs._asdict().items():
             if value is not None:
                 out[f"{step}/{name}"] = value
-        out[f"{step}/z_H"], out[f"{step}/z_L"] = carry.z
+        out.update({f"{step}/z_{level}": z for level, z in zip("HL", carry.z, strict=False)})
         out[f"{step}/steps"], out[f"{step}/halted"] = carry.steps, carry.halted
         for name, value in carry.data.items():
             out[f"{step}/current/{name}"] = value
@@ -139,6 +156,9 @@ def replay(case: Case, engine: Engine) -> dict[str, Tensor]:
         for name, value in _parameters(engine).items():
             out[f"json/{k}/param_norms/{PREFIX}{name}"] = value.norm()
 
+    averages = split_averages(engine.full_moments(), engine.full_parameters())[1]
+    for name, value in averages.items():
+        out[f"ema/{PREFIX}{name}"] = value
     for name, value in [*model.named_buffers(), *_parameters(engine).items()]:
         out[f"final/{PREFIX}{name}"] = value
     if table is not None:

@@ -246,13 +246,6 @@ def test_bf16_is_close_to_fp32_and_keeps_fp32_weights() -> None:
     assert float((a.logits - b.logits.float()).abs().mean().detach()) < 0.05
 
 
-def test_published_names_build_the_same_architecture() -> None:
-    published = "hrm.hrm_act_v1@HierarchicalReasoningModel_ACTV1"
-    torch.manual_seed(1)
-    short = build_model("hrm_v1", tiny_config()).state_dict()
-    torch.manual_seed(1)
-    long = build_model(published, tiny_config()).state_dict()
-    assert list(short) == list(long)
-    assert all(torch.equal(short[name], long[name]) for name in short)
+def test_an_unknown_architecture_is_refused() -> None:
     with pytest.raises(ValueError, match=r"unknown architecture 'gpt'; known: hrm_v1"):
-        build_model("gpt", tiny_config())
+        build_model(tiny_config(name="gpt"))

@@ -27,7 +27,7 @@ KINDS = [
 
 def model_of(config: ModelConfig, run_block: Callable[..., Tensor] | None) -> ActModel:
     torch.manual_seed(0)
-    model = build_model("hrm_v1", config).train()
+    model = build_model(config).train()
     if run_block is not None:
         cast(HrmCore, model.inner).run_block = run_block
     return model

@@ -26,7 +26,7 @@ LONG = {**STANDARD, "vocab_size": 12, "seq_len": 900}
 
 def build(settings: dict[str, Any]) -> ActModel:
     with torch.device("meta"):
-        return build_model("hrm_v1", ModelConfig(**settings, H_cycles=2, L_cycles=2))
+        return build_model(ModelConfig(**settings, H_cycles=2, L_cycles=2))
 
 
 def count(model: nn.Module) -> int:

@@ -68,7 +68,7 @@ def test_carry_is_what_a_model_carries() -> None:
     assert counted == sum(tensor.nbytes for tensor in tensors)
 
 
-LOAD = Load(4, 1, 17, 16, 6, 32, 2, P, 400, 10, 32)
+LOAD = Load(4, 1, 17, 16, 6, 32, 2, P, 400, 8 * P, 10, 32)
 READING = Reading(blocks=100_000, loss=5_000, casts=2_000, forward=120_000, backward=110_000)
 
 

@@ -64,7 +64,7 @@ def test_saved_bytes_count_a_storage_once_and_leave_out_what_is_ignored() -> Non
 def test_the_probe_counts_what_a_real_step_takes(attention: str, checkpointing: bool) -> None:
     config = config_of(attention=attention, activation_checkpointing=checkpointing)
     counted = probe(config, 11)
-    model = build_model("hrm_v1", config)
+    model = build_model(config)
     real = measure(model, 11, LOSS)
     assert counted == real
     model.zero_grad(set_to_none=True)
@@ -103,7 +103,7 @@ def test_bf16_halves_states_and_adds_casts() -> None:
     assert narrow.blocks * 2 == wide.blocks
     assert wide.casts == 0
     with torch.device("meta"):
-        model = build_model("hrm_v1", config_of())
+        model = build_model(config_of())
     assert narrow.casts == 2 * sum(p.numel() for p in model.parameters())
 
 

@@ -16,11 +16,12 @@ from hrm_scale.checkpoint import CheckpointManager, read_checkpoint
 from hrm_scale.engine import PlainEngine
 from hrm_scale.errors import CheckpointError, NonFiniteError
 from hrm_scale.models import Carry, Draws
-from hrm_scale.optim.adam_atan2 import make_optimizer
+from hrm_scale.optim.adam_atan2 import make_adam_atan2
 from hrm_scale.optim.puzzle_table import DeviceTable
+from hrm_scale.training.draws import exploration_draws
 from hrm_scale.training.metrics import reduced_metrics
 from hrm_scale.training.snapshot import TrainState, load_model, put_back, take
-from hrm_scale.training.step import Rates, StepResult, exploration_draws, train_step
+from hrm_scale.training.step import Rates, StepResult, train_step
 from tests.runs import assert_same_bits
 from tests.tiny_models import random_batch, tiny_model
 
@@ -64,7 +65,7 @@ class Setting:
         with torch.no_grad():
             self.model.inner.q_head.bias.zero_()
         self.engine = PlainEngine("cpu")
-        optimizer = make_optimizer(self.model.parameters(), CPU, (0.9, 0.95), 0.1)
+        optimizer = make_adam_atan2(self.model.parameters(), CPU, (0.9, 0.95), 0.1)
         self.engine.prepare(self.model, optimizer)
         self.table = DeviceTable(3, 16, CPU)
         self.accumulation = accumulation

@@ -1,0 +1,65 @@
+"""How often a reasoning step applies what: the schedule of each architecture, in numbers."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from hrm_scale.models.config import ModelConfig
+
+
+class Cycles(NamedTuple):
+    """High-level cycles of a reasoning step, and low-level steps in each."""
+
+    H: int
+    L: int
+
+
+class Passes(NamedTuple):
+    """Applications of a stack of `blocks` blocks in one reasoning step: `free` of them without a
+    gradient, `graded` with one."""
+
+    blocks: int
+    free: int
+    graded: int
+
+
+def full_depth(config: ModelConfig) -> Cycles:
+    """The cycles of every step but those of a depth curriculum."""
+    return Cycles(config.H_cycles, config.L_cycles)
+
+
+def graded_steps(config: ModelConfig, cycles: Cycles) -> int:
+    """Low-level steps of the last high-level cycle that keep a gradient."""
+    return cycles.L if config.grad_cycles is None else min(config.grad_cycles, cycles.L)
+
+
+def latent_states(config: ModelConfig) -> int:
+    """Latent states [B, T, D] that a slot carries."""
+    return 2 if config.name in ("hrm_v1", "trm") else 1
+
+
+def passes(config: ModelConfig, cycles: Cycles | None = None) -> tuple[Passes, ...]:
+    """What one reasoning step applies, at full depth or with other `cycles`."""
+    cycles = cycles or full_depth(config)
+    graded = graded_steps(config, cycles)
+    low = cycles.H * cycles.L
+    if config.name == "hrm_v2":
+        return (Passes(config.H_layers, 0, 1),)
+    if config.name == "urm":
+        return (Passes(config.L_layers, low - graded, graded),)
+    if config.name == "trm":
+        return (Passes(config.L_layers, low - graded + cycles.H - 1, graded + 1),)
+    return (
+        Passes(config.L_layers, low - graded, graded),
+        Passes(config.H_layers, cycles.H - 1, 1),
+    )
+
+
+def curriculum_cycles(config: ModelConfig, progress: float) -> Cycles:
+    """Cycles at `progress` (0 to 1) of a run: a third of them, then two thirds, then all.
+
+    The stages of CGAR (arXiv 2511.08653, "progressive depth curriculum"): (2, 1), (4, 2) and (6, 3)
+    low-level steps and high-level cycles for a full depth of (6, 3), from 0, 30 and 60 %.
+    """
+    thirds = 1 if progress < 0.3 else 2 if progress < 0.6 else 3
+    return Cycles(-(-config.H_cycles * thirds // 3), -(-config.L_cycles * thirds // 3))
