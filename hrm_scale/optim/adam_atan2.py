@@ -119,10 +119,10 @@ def _same_steps(extension: type[Optimizer], device: torch.device) -> bool:
     return torch.allclose(results[0], results[1], rtol=0, atol=1e-6)
 
 
-def make_optimizer(
+def make_adam_atan2(
     params: Iterable[Tensor], device: torch.device, betas: tuple[float, float], weight_decay: float
 ) -> Optimizer:
-    """AdamATan2 for `device`, lr 0 until the schedule sets it."""
+    """The AdamATan2 that `resolve_backend` names for `device`, lr 0 until the schedule sets it."""
     backend, _ = resolve_backend(device)
     optimizer_class: Any = AdamATan2
     if backend == "cuda-extension":

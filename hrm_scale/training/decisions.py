@@ -9,7 +9,7 @@ from hrm_scale.config.schema import RunConfig
 from hrm_scale.data import Dataset, DatasetMeta, SplitInfo
 from hrm_scale.engine import Engine
 from hrm_scale.models import ModelConfig
-from hrm_scale.optim.adam_atan2 import resolve_backend
+from hrm_scale.optim.choose import resolve_optimizer
 from hrm_scale.redaction import redact
 from hrm_scale.training.horizon import Horizon
 
@@ -76,7 +76,7 @@ def machine_rows(
         ),
         ("forward dtype", dtype, "updates are made in float32"),
         ("attention", *attention),
-        ("optimizer", "AdamATan2", "; ".join(resolve_backend(device))),
+        ("optimizer", *resolve_optimizer(run.optimizer, device)),
         ("compile", str(compiled[0]).lower(), compiled[1]),
         *_checkpointing(config),
     ]

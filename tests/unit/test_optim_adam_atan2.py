@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from hrm_scale.optim import adam_atan2
-from hrm_scale.optim.adam_atan2 import AdamATan2, make_optimizer, resolve_backend
+from hrm_scale.optim.adam_atan2 import AdamATan2, make_adam_atan2, resolve_backend
 
 CPU = torch.device("cpu")
 
@@ -143,7 +143,7 @@ def test_on_a_cpu_our_own_steps_are_taken_and_the_schedule_sets_lr() -> None:
     backend, why = resolve_backend(CPU)
     assert backend == "torch"
     assert "cpu" in why
-    optimizer = make_optimizer([nn.Parameter(torch.ones(2))], CPU, (0.8, 0.9), 0.3)
+    optimizer = make_adam_atan2([nn.Parameter(torch.ones(2))], CPU, (0.8, 0.9), 0.3)
     assert type(optimizer) is AdamATan2
     (group,) = optimizer.param_groups
     assert (group["lr"], group["betas"], group["weight_decay"]) == (0.0, (0.8, 0.9), 0.3)
