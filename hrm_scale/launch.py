@@ -75,6 +75,7 @@ def _parser() -> OneLineParser:
     add = parser.add_argument
     add("settings", nargs="*", metavar="KEY=VALUE", help="settings of the run")
     add("--show", action="store_true", help="print every setting and its origin, start nothing")
+    add("--dry-run", action="store_true", help="print what would run, start nothing")
     add("--processes", type=count, metavar="N", help="on this node (default: its GPUs, else 1)")
     add(
         "--max-restarts",
@@ -130,6 +131,8 @@ def main(arguments: list[str]) -> int:
     resolved = resolve([*options.settings, *shown], DESCRIPTION, "train")
     if resolved is None:
         return 0
+    if options.dry_run:
+        return _in_this_process([*options.settings, "--dry-run"])
     place = _place(options)
     processes = options.processes or default_processes(resolved.run)
     check_batch(resolved.run, options.nodes * processes)

@@ -27,13 +27,21 @@ if TYPE_CHECKING:
 # ends the processes that are left: waiting for them here could take for ever.
 TOGETHER = (Stopped, NonFiniteError, CheckpointError)
 
+DRY_RUN = "--dry-run"
 DESCRIPTION = "Train a Hierarchical Reasoning Model; the same command again goes on where it was."
 
 
 def main(arguments: list[str]) -> int:
     rank = int(os.environ.get("RANK", "0"))
+    settings = [argument for argument in arguments if argument != DRY_RUN]
     try:
-        resolved = resolve(arguments, DESCRIPTION, "train")
+        resolved = resolve(settings, DESCRIPTION, "train")
+        if resolved is not None and len(settings) < len(arguments):
+            from hrm_scale.training.dry_run import dry_run
+
+            if rank == 0:
+                print(dry_run(resolved.run, resolved.presets))
+            return 0
     except HrmError as error:
         error.told = rank > 0  # every process reads the same arguments
         raise

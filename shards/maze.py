@@ -1,4 +1,4 @@
-"""Build a data set of mazes: python -m shards.maze --output-dir DIR [options]"""
+"""Build a data set of mazes: python -m shards.maze [--output-dir DIR] [options]"""
 
 from __future__ import annotations
 
@@ -78,7 +78,13 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--output-dir", type=Path, required=True, metavar="DIR", help="folder to make")
+    add(
+        "--output-dir",
+        type=Path,
+        default=Path("data/maze-30x30-hard-1k"),
+        metavar="DIR",
+        help="folder to make (default data/maze-30x30-hard-1k)",
+    )
     add(
         "--source",
         choices=["hf", "csv", "generate"],

@@ -1,4 +1,4 @@
-"""Build a Sudoku data set: python -m shards.sudoku --output-dir DIR [options]"""
+"""Build a Sudoku data set: python -m shards.sudoku [--output-dir DIR] [options]"""
 
 from __future__ import annotations
 
@@ -50,7 +50,13 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--output-dir", type=Path, required=True, metavar="DIR", help="folder to make")
+    add(
+        "--output-dir",
+        type=Path,
+        default=Path("data/sudoku-extreme-full"),
+        metavar="DIR",
+        help="folder to make (default data/sudoku-extreme-full)",
+    )
     add(
         "--source",
         choices=["hf", "csv", "generate"],

@@ -18,6 +18,7 @@ _EXAMPLES = {
         ("data_path=data/arc-2-aug-1000 global_batch_size=384 lr=7e-5", "single keys"),
         ("arch.H_cycles=1 arch.loss.loss_type=softmax_cross_entropy", "keys in sections"),
         ("experiment=demo --show", "show the settings and where they come from; do nothing"),
+        ("experiment=sudoku_best --dry-run", "steps, work and memory of a run; do nothing"),
     ),
     "evaluate": (
         ("checkpoint=checkpoints/PROJECT/RUN", "the newest checkpoint of a run"),
@@ -40,6 +41,7 @@ _SYNTAX = {
     "predict": (("KEY=VALUE", "set a key of the list below"),),
 }
 
+_DRY_RUN = ("--dry-run", "print what would run, its steps, work and memory, and write nothing")
 _OPTIONS = (
     ("--show", "print every setting with where it came from, and do nothing else"),
     ("--help", "print this text"),
@@ -48,12 +50,13 @@ _OPTIONS = (
 
 def usage(program: str, description: str, base: str) -> str:
     """Help for an entry point; `program` is what to type, such as ``python -m hrm_scale.train``."""
+    options = (_DRY_RUN, *_OPTIONS) if base == "train" else _OPTIONS
     blocks = [
-        f"usage: {program} [KEY=VALUE ...] [--show] [--help]",
+        f"usage: {program} [KEY=VALUE ...] " + " ".join(f"[{name}]" for name, _ in options),
         textwrap.fill(description, _WIDTH),
         "examples:\n"
         + "\n".join(f"  {program} {line}\n      {about}" for line, about in _EXAMPLES[base]),
-        "arguments:\n" + _table([*_SYNTAX[base], *_OPTIONS]),
+        "arguments:\n" + _table([*_SYNTAX[base], *options]),
     ]
     if base == "train":
         blocks.append("experiments (experiment=NAME):\n" + _table(preset_lines("experiment")))

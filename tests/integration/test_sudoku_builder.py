@@ -205,7 +205,7 @@ def test_bad_rows_end_with_one_line_exit_3_and_no_folder(
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        ([], 2, "--output-dir"),
+        (["--output-dir"], 2, "--output-dir"),
         (["--output-dir", "x", "--sise", "4"], 2, "Did you mean '--size'"),
         (["--output-dir", "x", "--source", "csv"], 2, "needs --input"),
         (["--output-dir", "x", "--input", "y"], 2, "--input goes with --source csv"),

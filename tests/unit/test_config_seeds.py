@@ -1,16 +1,22 @@
-"""Every command of the seed documents parses with only its program's name changed."""
+"""Every command of the seed documents parses and dry-runs with only its program's name changed.
+
+The documents' programs are either mapped to ours, or in a list that says why not.
+"""
 
 from __future__ import annotations
 
 import re
 import shlex
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hrm_scale.config.compose import compose
 from hrm_scale.config.leaves import leaves
 from hrm_scale.errors import ConfigError
+from hrm_scale.models.registry import CORES
 
 SEEDS = Path(__file__).parents[2].parent / "shared" / "seeds"
 
@@ -76,7 +82,7 @@ def test_the_list_is_what_the_documents_say() -> None:
         pytest.skip(f"no seed documents at {SEEDS}")
     found = set()
     for document in sorted(SEEDS.glob("*.txt")):
-        text = document.read_text(encoding="utf-8").replace("\\\n", " ")
+        text = document.read_text(encoding="utf-8", errors="replace").replace("\\\n", " ")
         text = re.sub(r"= < (\w+) >", r"=<\1>", text)  # a document that was copied from a page
         for program, rest in re.findall(
             r"(?:python|torchrun)\b[^\n]*?\b(pretrain|evaluate)\.py([^\n#]*)", text
@@ -104,23 +110,247 @@ def test_defaults_are_those_of_the_configuration_document() -> None:
     assert arch.loss.loss_type == "stablemax_cross_entropy"
 
 
-def test_an_architecture_of_a_later_release_parses_but_is_refused_for_use() -> None:
-    run = compose(["arch=hrm_v2_params_matched"]).run
-    with pytest.raises(ConfigError, match=r"'?hrm_v2'? is not available .* hrm_v1") as caught:
-        run.check_runnable()
-    assert "\n" not in str(caught.value)
-    compose([]).run.check_runnable()
+@pytest.mark.parametrize(
+    ("preset", "published", "short"),
+    [
+        ("hrm_v1", "hrm.hrm_act_v1@HierarchicalReasoningModel_ACTV1", "hrm_v1"),
+        ("hrm_v2_params_matched", "hrm.hrm_act_v2@HierarchicalReasoningModel_ACTV2", "hrm_v2"),
+        ("trm", "recursive_reasoning.trm@TinyRecursiveReasoningModel_ACTV1", "trm"),
+        ("urm", "urm.urm@URM", "urm"),
+        ("hrm_v1", "hrm_v1", "hrm_v1"),
+    ],
+)
+def test_published_and_short_names_of_architectures(
+    preset: str, published: str, short: str
+) -> None:
+    names = [f"arch.name={published}", "arch.loss.name=losses@ACTLossHead"]
+    run = compose([f"arch={preset}", *names]).run
+    assert (run.arch.name, run.arch.loss.name) == (short, "act")
+
+
+def test_every_architecture_of_a_configuration_can_be_built() -> None:
+    for name in ("hrm_v1", "hrm_v2_params_matched", "trm", "trm_mlp", "urm", "hrm_legion"):
+        assert compose([f"arch={name}"]).run.arch.name in CORES
+
+
+# What the documents type after the builders' names, by what they build.
+DATA_COMMANDS: list[tuple[str, str]] = [
+    ("arc", ""),
+    ("arc", "--dataset-dirs dataset/raw-data/ARC-AGI-2/data --output-dir data/arc-2-aug-1000"),
+    (
+        "arc",
+        "--input-file-prefix kaggle/input --output-dir data/arc-aug-1000 "
+        "--subsets concept training evaluation --test-set-name evaluation",
+    ),
+    (
+        "arc",
+        "--input-file-prefix kaggle/input --output-dir data/arc-aug-600 --num-aug 600 "
+        "--subsets concept training evaluation --test-set-name evaluation",
+    ),
+    ("arc", "--output-dir ../data/arc-aug-500 --num-aug 500 --seed 42"),
+    ("sudoku", ""),
+    (
+        "sudoku",
+        "--output-dir data/sudoku-extreme-1k-aug-1000 --subsample-size 1000 --num-aug 1000",
+    ),
+    ("maze", ""),
+]
+OURS = {
+    "pretrain": "hrm_scale.train",
+    "evaluate": "hrm_scale.evaluate",
+    "build_arc_dataset": "shards.arc",
+    "build_sudoku_dataset": "shards.sudoku",
+    "build_maze_dataset": "shards.maze",
+}
+# Programs that have another shape here: what is typed instead, for each.
+INSTEAD = {
+    "train_arc_full": ("train", ["experiment=arc_legion_16gb"]),
+    "train_arc_simple": ("train", ["experiment=demo"]),
+    "train_arc_legion": ("train", ["experiment=arc1", "engine.accumulation=8"]),
+    "eval_inference_steps": (
+        "evaluate",
+        ["checkpoint=./run", "halt_max_steps=4", "batch_size=512", "output_dir=eval/steps_4"],
+    ),
+}
+NOT_COVERED_YET = {
+    "evaluate_trained_model": "its function evaluate_checkpoint(...) has no equal in Python: one "
+    "command a number of steps does the same",
+    "run_augmentation_ablation_eval": "no evaluation by number of augmentations yet",
+    "distill_tinyvae": "no distillation yet",
+    "test_trained_model": "tests the distilled model",
+}
+NOT_PROGRAMS = {
+    "setup": "installs FlashAttention, which is optional here and comes as a wheel",
+    "hrm_act_v1": "a file that is mentioned",
+    "hrm_act_v2": "a file that is mentioned",
+}
+# Tools of the shell: installing, looking, moving about.
+NOT_OURS = {"cd", "export", "git", "grep", "nvtop", "pip", "pip3", "python3", "sh", "source"}
+NOT_OURS |= {"sudo", "tail", "uv", "wandb", "watch", "wget"}
+
+
+def documents() -> dict[str, str]:
+    """Text of each document, continued lines joined."""
+    if not SEEDS.is_dir():
+        pytest.skip(f"no seed documents at {SEEDS}")
+    texts = {}
+    for path in sorted(SEEDS.glob("*.txt")):
+        text = path.read_text(encoding="utf-8", errors="replace")
+        texts[path.name] = re.sub(r"\\\n\s*", " ", text)
+    assert len(texts) == 5
+    return texts
+
+
+def test_every_program_of_the_documents_is_accounted_for() -> None:
+    named = set()
+    for text in documents().values():
+        named |= set(re.findall(r"\b(\w+)\.py\b", text))
+        named |= set(re.findall(r"python3? -m (?:\w+\.)*(\w+)", text))
+        named |= set(re.findall(r"^from (\w+) import \w+_checkpoint", text, re.MULTILINE))
+    listed = [*OURS, *INSTEAD, *NOT_COVERED_YET, *NOT_PROGRAMS]
+    assert sorted(named) == sorted(listed)
+
+
+def test_every_line_that_starts_a_tool_is_python_or_a_known_tool() -> None:
+    unknown = set()
+    for text in documents().values():
+        # A line of a shell: a lower-case word, then an option, a path, an assignment or a number.
+        for line in text.splitlines():
+            words = re.sub(r"^(?:\w+=\S+ )+", "", line.strip()).split()
+            shell = len(words) > 1 and re.fullmatch(r"[a-z][\w.-]*", words[0])
+            if shell and re.match(r"-|\.\.?/|https?:|[\w.-]+/|[\w.]+=", words[1]):
+                unknown |= {words[0]} - NOT_OURS - {"python", "torchrun"}
+    assert unknown == set()
+
+
+def test_the_list_of_data_commands_is_what_the_documents_say() -> None:
+    found = set()
+    for text in documents().values():
+        for kind, rest in re.findall(
+            r"python (?:-m )?(?:dataset[./])?build_(\w+)_dataset(?:\.py)?([^\n#`]*)", text
+        ):
+            found.add((kind, " ".join(rest.split())))
+    assert found == set(DATA_COMMANDS)
+
+
+@pytest.mark.parametrize(("kind", "line"), DATA_COMMANDS)
+def test_data_command_parses_to_a_plan(
+    kind: str, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    builder = import_module(f"shards.{kind}")
+    requests: list[Any] = []
+
+    def built(request: Any) -> None:
+        requests.append(request)
+        raise InterruptedError
+
+    monkeypatch.setattr(f"shards.{kind}_build.build", built)
+    with pytest.raises(InterruptedError):
+        builder.main(shlex.split(line))
+    (request,) = requests
+    values = {name: getattr(request, name) for name in request.__dataclass_fields__}
+    for option, text in re.findall(r"--([\w-]+) ((?:[^-\s]\S*\s*)+)", line):
+        value = values[option.replace("-", "_")]
+        shown = map(str, value) if isinstance(value, tuple) else [str(value)]
+        assert " ".join(shown) == text.strip()
+
+
+@pytest.fixture(scope="module")
+def empty_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("nothing")
+
+
+TRAINING = [line for base, line in COMMANDS if base == "train"]
+TRAINING += [" ".join(words) for base, words in INSTEAD.values() if base == "train"]
+
+
+@pytest.mark.parametrize("line", TRAINING)
+def test_training_command_dry_runs(
+    line: str,
+    empty_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from hrm_scale.train import main
+
+    monkeypatch.chdir(empty_folder)
+    assert main([*shlex.split(line), "--dry-run"]) == 0
+    shown = capsys.readouterr().out
+    assert re.search(r"length +[\d,]+ steps = [\d,]+ samples", shown)
+    assert re.search(r"work +[\d.,]+ GFLOP", shown)
+    assert re.search(r"parameters +[\d,]+", shown)
+    assert list(empty_folder.iterdir()) == []
+
+
+def test_dry_run_says_the_length_of_the_documents_command(
+    empty_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from hrm_scale.train import main
+
+    monkeypatch.chdir(empty_folder)
+    main(["experiment=sudoku_laptop_16gb", "--dry-run"])
+    shown = capsys.readouterr().out
+    assert "52,083 steps = 19,999,872 samples" in shown
+    assert "36.7 GFLOP" in shown
+    assert "7.34e17 FLOP in all" in shown
+    assert "27,275,266" in shown
+    with pytest.raises(ConfigError, match="data_path=what: there is no data set"):
+        main(["data_path=what", "--dry-run"])
 
 
 @pytest.mark.parametrize(
-    ("published", "short"),
+    ("base", "words"), INSTEAD.values(), ids=[f"instead of {name}" for name in INSTEAD]
+)
+def test_what_is_typed_instead_composes(base: str, words: list[str]) -> None:
+    compose(words, base)  # type: ignore[call-overload]
+
+
+# Forms in which the documents start pretrain.py; `{}` stands for the program and its settings.
+LAUNCHES = (
+    "--nproc-per-node 8 {}",
+    "--nnodes 2 --node_rank 1 --nproc_per_node 8 "
+    "--rdzv_backend c10d --rdzv_endpoint node0:29500 {}",
+)
+
+
+@pytest.mark.parametrize("form", LAUNCHES)
+@pytest.mark.parametrize("line", ["", "arch.halt_max_steps=16 +arch.act_enabled=false"])
+def test_torchrun_takes_our_module_in_the_place_of_the_script(form: str, line: str) -> None:
+    from torch.distributed.run import get_args_parser
+
+    words = form.format(f"-m hrm_scale.train {line}").split()
+    options = get_args_parser().parse_args(words)
+    assert (options.training_script, options.module) == ("hrm_scale.train", True)
+    assert options.training_script_args == line.split()
+
+
+@pytest.mark.parametrize(
+    "options",
     [
-        ("hrm.hrm_act_v1@HierarchicalReasoningModel_ACTV1", "hrm_v1"),
-        ("hrm.hrm_act_v2@HierarchicalReasoningModel_ACTV2", "hrm_v2"),
-        ("recursive_reasoning.trm@TinyRecursiveReasoningModel_ACTV1", "trm"),
-        ("hrm_v1", "hrm_v1"),
+        "--processes 8",
+        "--nodes 2 --node-rank 1 --processes 8 --rendezvous node0:29500",
     ],
 )
-def test_published_and_short_names_of_architectures(published: str, short: str) -> None:
-    run = compose([f"arch.name={published}", "arch.loss.name=losses@ACTLossHead"]).run
-    assert (run.arch.name, run.arch.loss.name) == (short, "act")
+def test_our_launcher_takes_the_same_commands(
+    options: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from hrm_scale.launch import main
+
+    line = "arch.H_cycles=4 arch.L_cycles=4"
+    assert main([*options.split(), *line.split(), "--show"]) == 0
+    assert "arch.H_cycles = 4" in capsys.readouterr().out
+
+
+def test_the_documents_launch_in_no_other_form() -> None:
+    forms = set()
+    for text in documents().values():
+        for options in re.findall(r"torchrun\s+(--[^\n]*?)\s[\w<>/]+\.py", text):
+            forms |= set(re.findall(r"--[\w-]+", options))
+    assert forms == {
+        "--nproc-per-node",
+        "--nproc_per_node",
+        "--nnodes",
+        "--node_rank",
+        "--rdzv_backend",
+        "--rdzv_endpoint",
+    }
