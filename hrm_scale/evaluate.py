@@ -30,6 +30,7 @@ def main(arguments: list[str]) -> int:
         dtype=run.dtype,
         attention=run.engine.attention,
         compiled=run.engine.compile is True,
+        weights=run.weights,
     )
     path = run.data_path or restored.run.data_path
     dataset = open_dataset(path)
@@ -63,13 +64,14 @@ def main(arguments: list[str]) -> int:
     )
     progress.close()
     assert results is not None
-    print(render_results(results, str(restored.checkpoint.path), f"{path} ({run.split})"))
+    print(render_results(results, restored.source, f"{path} ({run.split})"))
     if run.output_dir is not None:
         folder = Path(run.output_dir)
         folder.mkdir(parents=True, exist_ok=True)
         document = {
             "checkpoint": str(restored.checkpoint.path),
             "step": restored.checkpoint.step,
+            "weights": "averaged" if restored.averaged else "raw",
             "data": {"path": path, "fingerprint": dataset.meta.fingerprint, "split": run.split},
             "limit": run.limit,
             "seed": run.seed,

@@ -22,7 +22,10 @@ def main(arguments: list[str]) -> int:
 
     run = resolved.run
     restored = restore(
-        Path(run.checkpoint), device=pick_device(run.device), halt_max_steps=run.halt_max_steps
+        Path(run.checkpoint),
+        device=pick_device(run.device),
+        halt_max_steps=run.halt_max_steps,
+        weights=run.weights,
     )
     if restored.meta.kind != "sudoku":
         raise ConfigError(

@@ -11,6 +11,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from hrm_scale.checkpoint.averages import AVERAGES
 from hrm_scale.checkpoint.best import best_checkpoint
 from hrm_scale.checkpoint.discovery import FOLDER, candidates, refusal, resolve, weights_only
 from hrm_scale.checkpoint.loaded import LoadedCheckpoint, read_checkpoint
@@ -79,6 +80,8 @@ def _describe(checkpoint: LoadedCheckpoint) -> str:
     if "model" in checkpoint.parts:
         infos = checkpoint.parts["model"].infos.values()
         rows.append(("parameters", f"{sum(info.numel for info in infos):,}", "buffers included"))
+    if AVERAGES in checkpoint.parts:
+        rows.append(("averaged weights", "yes", f"in {AVERAGES}.safetensors, by the same names"))
     tables = [part for name, part in checkpoint.parts.items() if name.startswith(_TABLE)]
     if tables:
         shapes = [info.shape for part in tables for info in part.infos.values()]

@@ -34,6 +34,7 @@ class Predictor:
         return {
             "step": restored.checkpoint.step,
             "name": restored.checkpoint.path.name,
+            "averaged": restored.averaged,
             "arch": restored.run.arch.name,
             "steps": restored.model.config.halt_max_steps,
             "same_data": restored.meta.fingerprint == dataset.meta.fingerprint,

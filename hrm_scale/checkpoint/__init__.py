@@ -3,6 +3,7 @@
 A run keeps them in `<run folder>/checkpoints/step-XXXXXXXX/`; `docs/resume.md` describes them.
 """
 
+from hrm_scale.checkpoint.averages import AVERAGES, AveragedMoments, split_averages
 from hrm_scale.checkpoint.background import BackgroundSaves
 from hrm_scale.checkpoint.best import mark_best
 from hrm_scale.checkpoint.discovery import latest_valid
@@ -31,6 +32,8 @@ from hrm_scale.checkpoint.retention import set_aside_after
 from hrm_scale.checkpoint.tensor_file import write_tensors
 
 __all__ = [
+    "AVERAGES",
+    "AveragedMoments",
     "BackgroundSaves",
     "CheckpointManager",
     "CheckpointNotSaved",
@@ -52,6 +55,7 @@ __all__ = [
     "require_table",
     "require_tokens",
     "set_aside_after",
+    "split_averages",
     "table_part_name",
     "unpack_optimizer",
     "write_tensors",

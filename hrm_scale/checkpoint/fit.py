@@ -25,6 +25,7 @@ _OTHER_MODEL = "the checkpoint is of another model: use its arch settings, or an
 _OTHER_DATA = "the checkpoint is of another data set or model"
 _FLOATS = {"F64", "F32", "F16", "BF16"}
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
+_MUON = "momentum_buffer"
 # More samples than this many batches a step cannot have been drawn: a position far beyond would
 # be looked for epoch by epoch, for hours. Guards may pass over some batches, hence the margin.
 _BATCHES_A_STEP = 4
@@ -81,18 +82,34 @@ def require_table(checkpoint: LoadedCheckpoint, name: str, shape: tuple[int, int
         )
 
 
-def require_moments(checkpoint: LoadedCheckpoint, parameters: Shapes) -> None:
+def require_moments(
+    checkpoint: LoadedCheckpoint,
+    parameters: Shapes,
+    keys: Mapping[str, tuple[str, ...]] | None = None,
+) -> None:
     """Raise CheckpointError unless the optimizer's state is complete for each parameter that has
-    any (none has before the first step), and for no others."""
+    any (none has before the first step), and for no others.
+
+    keys: what the optimizer keeps of each parameter; by default what Adam keeps.
+    """
+    file = f"{checkpoint.path}/optimizer.safetensors"
     found = {name: info.shape for name, info in checkpoint.part("optimizer").infos.items()}
     stored = {name.partition("/")[2] for name in found}
     expected = {
         f"{key}/{name}": () if key == "step" else shape
         for name, shape in parameters.items()
-        for key in _MOMENTS
+        for key in (_MOMENTS if keys is None else keys[name])
         if name in stored
     }
-    _compare(f"{checkpoint.path}/optimizer.safetensors", found, expected)
+    # Adam's kinds of state know no other; Muon keeps some of Adam's beside its own.
+    kinds, wanted = ({name.partition("/")[0] for name in names} for names in (found, expected))
+    if (_MUON in kinds) != (_MUON in wanted):
+        raise CheckpointError(
+            f"{file} is the state of {'' if _MUON in kinds else 'another optimizer than '}muon:"
+            f" type optimizer={'muon' if _MUON in kinds else 'adam_atan2 (or adamw)'}, or start a"
+            f" new run from its weights with init_from={checkpoint.path}"
+        )
+    _compare(file, found, expected)
 
 
 def require_carry(checkpoint: LoadedCheckpoint, slot: Mapping[str, Tensor]) -> None:

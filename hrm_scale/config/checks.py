@@ -125,7 +125,6 @@ def _arch_problems(arch: ArchConfig) -> Iterator[Problem]:
             "even width, or arch.pos_encodings=learned",
         )
 
-
     yield from _recursion_problems(arch)
     yield from _position_problems(arch)
 

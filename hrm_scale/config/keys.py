@@ -56,7 +56,8 @@ TRAIN: dict[str, str] = {
     "weights are float32 always",
     "arch.act_enabled": "false: every puzzle takes halt_max_steps steps",
     "arch.q_continue": "halting: bootstrap (learn the value of going on too, at the price of a "
-    "second forward pass) or none (halt when the halt value is above 0)",
+    "second forward pass), none (halt when the halt value is above 0), or untrained (compare with "
+    "a value that is not learned, as the published transformer does)",
     "arch.no_ACT_continue": "published spelling of arch.q_continue: true is none, false is "
     "bootstrap; null leaves it to arch.q_continue",
     "arch.grad_cycles": "low-level steps of the last high-level cycle that keep a gradient: a "
@@ -136,6 +137,7 @@ EVALUATE: dict[str, str] = {
     "halt_max_steps": "ACT steps per puzzle; null is as trained",
     "output_dir": "folder for results and predictions; null writes none",
     "dtype": "arithmetic of the forward pass: auto (as trained), bfloat16 or float32",
+    "weights": "which weights: averaged, raw, or auto (averaged where the checkpoint has them)",
     "engine.compile": "torch.compile: auto, true or false",
     "engine.attention": "attention kernel: auto, sdpa, flash2 or flash3",
     "engine.device": "where to compute: auto, cpu or cuda",
@@ -146,6 +148,7 @@ PREDICT: dict[str, str] = {
     "puzzle": "one puzzle as text, row after row; '.', '0' or '_' is a blank cell",
     "file": "file with one puzzle a line",
     "halt_max_steps": "ACT steps per puzzle; null is as trained",
+    "weights": "which weights: averaged, raw, or auto (averaged where the checkpoint has them)",
     "device": "where to compute: auto, cpu or cuda",
     "color": "coloured output: auto (on a terminal), always or never",
 }

@@ -10,6 +10,8 @@ from hrm_scale.config import checks
 from hrm_scale.config.keys import EVALUATE, PREDICT
 from hrm_scale.config.schema import PathText, Positive, RunConfig, Section, Seed, Text
 
+Weights = Literal["auto", "averaged", "raw"]
+
 
 def _evaluate(name: str, default: Any) -> Any:
     return Field(default, description=EVALUATE[name])
@@ -39,6 +41,7 @@ class EvaluateConfig(Section):
     halt_max_steps: Positive | None = _evaluate("halt_max_steps", None)
     output_dir: PathText | None = _evaluate("output_dir", None)
     dtype: Literal["auto", "bfloat16", "float32"] = _evaluate("dtype", "auto")
+    weights: Weights = _evaluate("weights", "auto")
     engine: EvaluateEngine = EvaluateEngine()
 
 
@@ -51,6 +54,7 @@ class PredictConfig(Section):
     puzzle: Text | None = _predict("puzzle", None)
     file: PathText | None = _predict("file", None)
     halt_max_steps: Positive | None = _predict("halt_max_steps", None)
+    weights: Weights = _predict("weights", "auto")
     device: Literal["auto", "cpu", "cuda"] = _predict("device", "auto")
     color: Literal["auto", "always", "never"] = _predict("color", "auto")
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from hrm_scale.engine.fate import gather_objects, shared_fate
+from hrm_scale.optim.ema import WeightAverage
 
 Check = Callable[[float], bool]
 
@@ -32,7 +33,7 @@ _reduce_scatter = getattr(dist, "reduce_scatter_single", dist.reduce_scatter_ten
 class Engine(ABC):
     """One process of a run: its rank, its device, and the prepared model and optimizer.
 
-    `optimizer` is the AdamATan2 that makes the updates, whatever is wrapped around it.
+    `optimizer` is the one that makes the updates, whatever is wrapped around it.
     """
 
     rank: int
@@ -44,12 +45,17 @@ class Engine(ABC):
     """What the engine is, for people: "one process", "DDP over 2 processes", ..."""
     reason: str
     """Why this one was taken."""
+    average: WeightAverage | None = None
+    """What keeps averaged weights beside the moments, when the run has any."""
 
     # --- the step -------------------------------------------------------------------------------
 
     @abstractmethod
-    def prepare(self, model: nn.Module, optimizer: Optimizer) -> None:
-        """Take the model and its optimizer; both are on `self.device` already."""
+    def prepare(
+        self, model: nn.Module, optimizer: Optimizer, ema_rate: float | None = None
+    ) -> None:
+        """Take the model and its optimizer; both are on `self.device` already. With `ema_rate`
+        averaged weights are kept too, the old average's share in the new one."""
 
     @abstractmethod
     def forward(self, *args: Any) -> Any:
@@ -81,6 +87,13 @@ class Engine(ABC):
         """Context in which the model can be used outside a step, for evaluation."""
         return nullcontext()
 
+    @abstractmethod
+    def averaged(self) -> AbstractContextManager[None]:
+        """`gathered`, and the model computes with the averaged weights inside; every rank enters.
+
+        Nothing may be trained, saved or loaded there. Afterwards all is as it was, bit for bit.
+        """
+
     # --- state, by parameter name, the same for every engine -------------------------------------
 
     @abstractmethod
@@ -93,7 +106,8 @@ class Engine(ABC):
 
     @abstractmethod
     def full_moments(self) -> dict[str, Tensor]:
-        """Optimizer state as `KEY/PARAMETER` on rank 0, nothing on others; every rank calls it."""
+        """Optimizer state as `KEY/PARAMETER` on rank 0, nothing on others; every rank calls it.
+        Averaged weights are among it, as `ema/PARAMETER`."""
 
     @abstractmethod
     def load_parameters(self, parameters: Mapping[str, Tensor]) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
 from typing import Any
 
@@ -18,6 +18,8 @@ from torch.optim import Optimizer
 from hrm_scale.checkpoint import pack_optimizer, unpack_optimizer
 from hrm_scale.engine.engine import Check, Engine
 from hrm_scale.engine.reduction import sum_over_ranks
+from hrm_scale.optim.ema import WeightAverage
+from hrm_scale.optim.ema import exchange as exchange_averages
 
 # One bucket of this size holds the whole of a small model: few collectives, each well filled.
 _BUCKET_MB = 128
@@ -49,8 +51,12 @@ class PlainEngine(Engine):
         self._wrapped: Any = None
         self._open_messages(timeout)
 
-    def prepare(self, model: nn.Module, optimizer: Optimizer) -> None:
+    def prepare(
+        self, model: nn.Module, optimizer: Optimizer, ema_rate: float | None = None
+    ) -> None:
         self.model, self.optimizer = model, optimizer
+        if ema_rate is not None:
+            self.average = WeightAverage(optimizer, ema_rate)
         self._wrapped = model
         if self.ranks > 1:
             with warnings.catch_warnings():
@@ -81,6 +87,14 @@ class PlainEngine(Engine):
             self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         return update
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        exchange_averages(self.model.parameters(), self.optimizer)
+        try:
+            yield
+        finally:
+            exchange_averages(self.model.parameters(), self.optimizer)
 
     def gradients(self) -> dict[str, Tensor]:
         named = self.model.named_parameters()

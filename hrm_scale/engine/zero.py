@@ -24,6 +24,7 @@ from hrm_scale.engine import zero_state
 from hrm_scale.engine.engine import Check, Engine
 from hrm_scale.engine.zero_config import Settings, describe
 from hrm_scale.errors import ConfigError, EnvironmentProblem
+from hrm_scale.optim.ema import WeightAverage
 
 
 class ZeroEngine(Engine):
@@ -64,7 +65,9 @@ class ZeroEngine(Engine):
         self._update = True
         self._open_messages(timeout)
 
-    def prepare(self, model: nn.Module, optimizer: Optimizer) -> None:
+    def prepare(
+        self, model: nn.Module, optimizer: Optimizer, ema_rate: float | None = None
+    ) -> None:
         self.model, self.optimizer = model, optimizer
         self._parameters: dict[str, Any] = dict(model.named_parameters())
         exact = (
@@ -72,8 +75,12 @@ class ZeroEngine(Engine):
         )
         self._engine, _ = self._accelerator.prepare(model, optimizer)
         if (inner := self._engine.basic_optimizer) is not optimizer:
-            raise RuntimeError(f"DeepSpeed replaced AdamATan2 by {type(inner).__name__}")
+            raise RuntimeError(
+                f"DeepSpeed replaced {type(optimizer).__name__} by {type(inner).__name__}"
+            )
         zero_state.set_masters(self._parameters, exact)
+        if ema_rate is not None:
+            self.average = WeightAverage(optimizer, ema_rate)
         self._guard(optimizer)
 
     def forward(self, *args: Any) -> Any:
@@ -109,6 +116,16 @@ class ZeroEngine(Engine):
 
     def gathered(self) -> AbstractContextManager[None]:
         return self._gathered()
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        with (
+            self.gathered(),
+            zero_state.averaged(
+                self._parameters, self.stage, self._engine.optimizer, self.optimizer
+            ),
+        ):
+            yield
 
     def gradients(self) -> dict[str, Tensor]:
         return zero_state.full_gradients(self._parameters)

@@ -1,4 +1,4 @@
-"""Parameters, moments and gradients of a DeepSpeed engine by parameter name, and back.
+"""Parameters, moments, averages and gradients of a DeepSpeed engine by parameter name, and back.
 
 Under ZeRO a rank holds slices of one flat vector. What is saved is the same as for every other
 engine: whole fp32 tensors by name. One parameter at a time is put together, so a checkpoint takes
@@ -7,7 +7,8 @@ no more memory than its largest tensor on every rank but the one that keeps the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from torch.optim import Optimizer
 
 from hrm_scale.checkpoint import pack_optimizer, unpack_optimizer
 from hrm_scale.optim.adam_atan2 import AdamATan2
+from hrm_scale.optim.ema import AVERAGE, average_of, exchange
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
 Parameters = Mapping[str, nn.Parameter]
@@ -50,7 +52,8 @@ def full_moments(
         return {}  # before the first update
     _link(zero)
     packed: dict[str, Tensor] = {}
-    for key in MOMENTS:
+    averaging = AVERAGE in optimizer.state[flats[0]]
+    for key in (*MOMENTS, AVERAGE) if averaging else MOMENTS:
         found = _collect(parameters, lambda p, k=key: safe_get_full_optimizer_state(p, k), keep)
         packed |= {f"{key}/{name}": value for name, value in found.items()}
     if keep:
@@ -89,19 +92,54 @@ def load_moments(
         return
     if not moments:
         return
-    count = moments[f"step/{next(iter(parameters))}"].float()
+    first = next(name for name in parameters if f"step/{name}" in moments)
+    count = moments[f"step/{first}"].float()
+    keys = (*MOMENTS, AVERAGE) if f"{AVERAGE}/{first}" in moments else MOMENTS
+    on_cpu = isinstance(optimizer, AdamATan2 | torch.optim.AdamW)
     for flat in _flats(zero, optimizer):
-        ours = isinstance(optimizer, AdamATan2)
         # DeepSpeed finds a place for each value only in moments that exist already.
         optimizer.state[flat] = {
-            # Our AdamATan2 counts on the CPU, the compiled one on the device.
-            "step": count.clone() if ours else count.to(flat.device),
+            # Our AdamATan2 and torch's AdamW count on the CPU, the compiled one on the device.
+            "step": count.clone() if on_cpu else count.to(flat.device, copy=True),
+            # What has no moments yet, by an engine that updates each parameter by itself.
             **{key: torch.zeros_like(flat.data, dtype=torch.float32) for key in MOMENTS},
+            **({AVERAGE: flat.detach().clone()} if AVERAGE in keys else {}),
         }
     _link(zero)
     for name, parameter in parameters.items():
-        for key in MOMENTS:
-            _set(parameter, moments[f"{key}/{name}"], key)
+        for key in keys:
+            if f"{key}/{name}" in moments:
+                _set(parameter, moments[f"{key}/{name}"], key)
+
+
+@contextmanager
+def averaged(parameters: Parameters, stage: int, zero: Any, optimizer: Optimizer) -> Iterator[None]:
+    """The parameters, all of them here, hold their averages inside; every rank enters."""
+    from deepspeed.utils import safe_get_full_optimizer_state
+
+    if stage == 0:
+        exchange(parameters.values(), optimizer)
+        try:
+            yield
+        finally:
+            exchange(parameters.values(), optimizer)
+        return
+    if average_of(_flats(zero, optimizer)[0], optimizer) is None:
+        yield  # before the first update
+        return
+    _link(zero)
+    # Stage 3 gathers the parameters anew at the next step: what is here now is thrown away.
+    raw = {} if stage == 3 else {name: p.detach().clone() for name, p in parameters.items()}
+    with torch.no_grad():
+        for parameter in parameters.values():
+            whole = safe_get_full_optimizer_state(parameter, AVERAGE)
+            parameter.copy_(whole.view(_shape(parameter)))
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for name, value in raw.items():
+                parameters[name].copy_(value)
 
 
 def _collect(parameters: Parameters, get: Any, keep: bool) -> dict[str, Tensor]:
@@ -119,7 +157,7 @@ def _shape(parameter: Any) -> torch.Size:
 
 
 def _flats(zero: Any, optimizer: Optimizer) -> list[Tensor]:
-    """The flat fp32 vectors that AdamATan2 updates on this rank."""
+    """The flat fp32 vectors that the optimizer updates on this rank."""
     groups = [p for group in optimizer.param_groups for p in group["params"]]
     return list(getattr(zero, "fp32_partitioned_groups_flat", groups))
 

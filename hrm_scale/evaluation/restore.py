@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from hrm_scale.checkpoint import (
+    AVERAGES,
     LoadedCheckpoint,
     read_checkpoint,
     read_table,
@@ -35,6 +36,15 @@ class Restored:
     meta: DatasetMeta
     checkpoint: LoadedCheckpoint
     device: torch.device
+    averaged: bool = False
+    """Whether the model computes with averaged weights."""
+
+    @property
+    def source(self) -> str:
+        """The checkpoint, and which of its weights where it has two kinds."""
+        which = "averaged" if self.averaged else "raw"
+        two = AVERAGES in self.checkpoint.parts
+        return f"{self.checkpoint.path}{f', {which} weights' if two else ''}"
 
 
 def pick_device(asked: str) -> torch.device:
@@ -53,13 +63,20 @@ def restore(
     dtype: str = "auto",
     attention: str = "auto",
     compiled: bool = False,
+    weights: str = "auto",
 ) -> Restored:
     """The model of a checkpoint, or of the newest valid one of a run folder.
 
     `halt_max_steps` and `dtype` replace what it was trained with; nothing else can be changed.
+    `weights` are "averaged", "raw", or "auto": averaged where the checkpoint has them.
     Raises CheckpointError when the folder holds no usable checkpoint.
     """
     checkpoint = read_checkpoint(path)
+    averaged = weights != "raw" and AVERAGES in checkpoint.parts
+    if weights == "averaged" and not averaged:
+        raise CheckpointError(
+            f"{checkpoint.path} has no averaged weights (its run had ema=false): type weights=raw"
+        )
     run = from_dict(checkpoint.config, str(checkpoint.path / "config.json"))
     meta = _meta(checkpoint)
     config = model_config(run.arch, meta, attention=attention, compiled=compiled)
@@ -72,15 +89,20 @@ def restore(
     except ValueError as error:
         raise ConfigError(f"engine.attention: {error}; type engine.attention=auto") from None
     _require_fit(checkpoint, run, replace(config, attention=backend))
-    model = build_model(run.arch.name, replace(config, attention=backend)).to(device)
-    model.load_state_dict(dict(checkpoint.part("model").items()))
+    model = build_model(replace(config, attention=backend)).to(device)
+    averages = checkpoint.part(AVERAGES) if averaged else {}
+    held = checkpoint.part("model")
+    # There are no averages of buffers, which never change.
+    model.load_state_dict(
+        {name: averages[name] if name in averages else held[name] for name in held}
+    )
     table = None
     if config.puzzle_emb_ndim:
         size = (meta.num_puzzle_identifiers, config.puzzle_emb_ndim)
         require_table(checkpoint, TABLE, size)
         table = DeviceTable(*size, device)
         table.load_rows(read_table(checkpoint, TABLE, *table.owned))
-    return Restored(model.eval(), table, run, meta, checkpoint, device)
+    return Restored(model.eval(), table, run, meta, checkpoint, device, averaged)
 
 
 def _require_fit(checkpoint: LoadedCheckpoint, run: RunConfig, config: ModelConfig) -> None:
@@ -90,7 +112,7 @@ def _require_fit(checkpoint: LoadedCheckpoint, run: RunConfig, config: ModelConf
         if run.arch.H_layers + run.arch.L_layers > held:
             raise RuntimeError(f"it has {held} tensors")
         with torch.device("meta"):
-            blank = build_model(run.arch.name, config)
+            blank = build_model(config)
     except (RuntimeError, TypeError, ValueError, OverflowError) as error:
         reason = (str(error).splitlines() or ["impossible sizes"])[0]
         raise CheckpointError(
@@ -98,6 +120,9 @@ def _require_fit(checkpoint: LoadedCheckpoint, run: RunConfig, config: ModelConf
         ) from None
     shapes = {name: tuple(value.shape) for name, value in blank.state_dict().items()}
     require_fit(checkpoint, "model", shapes)
+    if AVERAGES in checkpoint.parts:
+        shapes = {name: tuple(value.shape) for name, value in blank.named_parameters()}
+        require_fit(checkpoint, AVERAGES, shapes)
 
 
 def _meta(checkpoint: LoadedCheckpoint) -> DatasetMeta:

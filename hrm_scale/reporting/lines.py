@@ -71,7 +71,10 @@ def eval_line(step: int, values: Mapping[str, float]) -> str:
             for k, v in values.items()
             if k.startswith("eval/baseline/") and k.endswith(f"/{name}")
         ]
-        beside = f" (best baseline {max(trivial):.4f})" if trivial else ""
+        said = [f"best baseline {max(trivial):.4f}"] if trivial else []
+        if (raw := values.get(f"eval/raw/{name}")) is not None:
+            said.insert(0, f"raw weights {raw:.4f}")
+        beside = f" ({', '.join(said)})" if said else ""
         fields.append(f"{label} {values[f'eval/{name}']:.4f}{beside}")
     for name, show in _EVAL_FIELDS:
         if f"eval/{name}" in values:

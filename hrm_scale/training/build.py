@@ -20,7 +20,7 @@ from hrm_scale.errors import ConfigError, HrmError
 from hrm_scale.modelling import dataset_facts, model_config
 from hrm_scale.models import ModelConfig, build_model
 from hrm_scale.models.attention import resolve_backend as resolve_attention
-from hrm_scale.optim.adam_atan2 import make_optimizer
+from hrm_scale.optim.choose import make_optimizer, refuse_sharded
 from hrm_scale.optim.open_table import open_table
 from hrm_scale.optim.puzzle_table import PuzzleTable
 from hrm_scale.redaction import redact
@@ -33,6 +33,7 @@ from hrm_scale.training.early_stopping import EarlyStopping
 from hrm_scale.training.evaluating import Evaluating
 from hrm_scale.training.guards import Guard
 from hrm_scale.training.horizon import plan_horizon
+from hrm_scale.training.initial_weights import start_from
 from hrm_scale.training.loading import open_data, open_loader
 from hrm_scale.training.lock import lock_run
 from hrm_scale.training.resuming import changed_since, find_checkpoint
@@ -72,6 +73,7 @@ def _open(run: RunConfig) -> Engine:
 
 def _build(run: RunConfig, presets: dict[str, str], engine: Engine) -> Trainer:
     first = engine.rank == 0
+    refuse_sharded(run.optimizer, getattr(engine, "stage", 0), engine.reason)
     dataset = open_data(run)
     loader = open_loader(run, dataset, engine)
     _check_evaluation(run, engine)
@@ -99,7 +101,7 @@ def _build(run: RunConfig, presets: dict[str, str], engine: Engine) -> Trainer:
     found, notes = find_checkpoint(run, run_dir, checkpoints)
 
     torch.manual_seed(run.seed)
-    model = build_model(run.arch.name, config).to(engine.device)
+    model = build_model(config).to(engine.device)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     table = (
         open_table(
@@ -113,13 +115,21 @@ def _build(run: RunConfig, presets: dict[str, str], engine: Engine) -> Trainer:
         else None
     )
     optimizer = make_optimizer(
-        model.parameters(), engine.device, (run.beta1, run.beta2), run.weight_decay
+        model.named_parameters(),
+        engine.device,
+        name=run.optimizer,
+        betas=(run.beta1, run.beta2),
+        weight_decay=run.weight_decay,
     )
+    initial = None
     if found is not None:
-        load_model(found, model, table, run.global_batch_size)
+        load_model(found, model, table, run.global_batch_size, run.optimizer)
+    elif run.init_from is not None:
+        initial = start_from(run, model, table, dataset)
+        notes += initial.notes
     # Preparing is a collective of its own: nobody may be missing.
     engine.gather_objects(None)
-    engine.prepare(model, optimizer)
+    engine.prepare(model, optimizer, run.ema_rate if run.ema else None)
 
     if first:
         (run_dir / "config.yaml").write_text(to_yaml(run), encoding="utf-8")
@@ -157,7 +167,7 @@ def _build(run: RunConfig, presets: dict[str, str], engine: Engine) -> Trainer:
             notes += mark_best(run_dir, None if early.best is None else early.best_step)
     steps = horizon.total_steps if horizon.limit != "max_time" else None
     reporter.start(state.step, steps)
-    if first and (warning := disk_warning(run_dir, _estimated_bytes(parameters, table))):
+    if first and (warning := disk_warning(run_dir, _estimated_bytes(parameters, run.ema, table))):
         notes.append(warning)
     for note in notes:
         reporter.warn(note)
@@ -172,6 +182,7 @@ def _build(run: RunConfig, presets: dict[str, str], engine: Engine) -> Trainer:
     )
     rows = [
         *start_rows(run, presets, dataset, horizon, found),
+        *([] if initial is None else [initial.row]),
         *machine_rows(run, engine, config, parameters, compiled, attention),
         ("run folder", str(run_dir), ""),
     ]
@@ -234,9 +245,12 @@ def _check_evaluation(run: RunConfig, engine: Engine) -> None:
         )
 
 
-def _estimated_bytes(parameters: int, table: PuzzleTable | None) -> int:
-    """Size of a checkpoint before the first: fp32 parameters, two moments, and the table."""
-    return 12 * parameters + (4 * table.num_identifiers * table.width if table else 0)
+def _estimated_bytes(parameters: int, averaged: bool, table: PuzzleTable | None) -> int:
+    """Size of a checkpoint before the first: fp32 parameters, two moments, the averages if there
+    are any, and the table."""
+    return (16 if averaged else 12) * parameters + (
+        4 * table.num_identifiers * table.width if table else 0
+    )
 
 
 def _elapsed(run: RunConfig, clock: Clock) -> Any:

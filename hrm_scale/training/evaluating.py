@@ -18,6 +18,9 @@ from hrm_scale.training.horizon import Horizon
 from hrm_scale.training.snapshot import TrainState
 from hrm_scale.training.watch import Watch
 
+JUDGED = ("exact_accuracy", "accuracy", "lm_loss")
+"""What an evaluation can be judged by; of the raw weights nothing else is reported."""
+
 
 @dataclass
 class Evaluating:
@@ -58,37 +61,49 @@ class Evaluating:
     def _evaluate(
         self, limit: int | None, asked_to_stop: Callable[[], bool]
     ) -> dict[str, float] | None:
-        """Results, which are reported; none without a test split; None when it was ended early."""
-        config, state = self.config, self.state
+        """Results, which are reported; none without a test split; None when it was ended early.
 
-        def progress(_: int) -> bool:
-            self.watch.progress(state.step)
-            return asked_to_stop()
-
-        results: dict[str, float] | None = {}
+        Where averaged weights are kept they are what is judged; the others' results are `raw/...`.
+        """
+        state, engine = self.state, self.engine
+        results: dict[str, float] = {}
         if "test" in self.dataset.meta.splits:
-            micro = config.global_batch_size // config.engine.accumulation
-            with (
-                self.clock.paused("evaluation"),
-                self.watch.phase("evaluation"),
-                self.engine.gathered(),
-            ):
-                results = evaluate(
-                    self.model,
-                    self.table,
-                    self.dataset,
-                    batch_size=config.evaluation.batch_size or micro,
-                    limit=limit,
-                    seed=config.evaluation.seed,
-                    loss_type=config.arch.loss.loss_type,
-                    device=self.engine.device,
-                    progress=progress,
-                    processes=self.engine,
-                )
-            if results is None:
+            raw: dict[str, float] | None = {}
+            with self.clock.paused("evaluation"), self.watch.phase("evaluation"):
+                with engine.gathered() if engine.average is None else engine.averaged():
+                    found = self._results(limit, asked_to_stop)
+                if found is not None and engine.average is not None:
+                    with engine.gathered():
+                        raw = self._results(limit, asked_to_stop)
+            if found is None or raw is None:
                 return None
+            results = found | {f"raw/{name}": raw[name] for name in JUDGED if name in raw}
             self.reporter.metrics(
                 state.step, {f"eval/{name}": value for name, value in results.items()}
             )
         state.evaluated = state.step
         return results
+
+    def _results(
+        self, limit: int | None, asked_to_stop: Callable[[], bool]
+    ) -> dict[str, float] | None:
+        """What the model as it is now makes of the test split; None when it was ended early."""
+        config = self.config
+
+        def progress(_: int) -> bool:
+            self.watch.progress(self.state.step)
+            return asked_to_stop()
+
+        micro = config.global_batch_size // config.engine.accumulation
+        return evaluate(
+            self.model,
+            self.table,
+            self.dataset,
+            batch_size=config.evaluation.batch_size or micro,
+            limit=limit,
+            seed=config.evaluation.seed,
+            loss_type=config.arch.loss.loss_type,
+            device=self.engine.device,
+            progress=progress,
+            processes=self.engine,
+        )

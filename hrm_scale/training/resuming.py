@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hrm_scale.checkpoint import (
+    AVERAGES,
     CheckpointManager,
     LoadedCheckpoint,
     changed_settings,
@@ -57,13 +58,27 @@ def find_checkpoint(
 
 
 def changed_since(found: LoadedCheckpoint, run: RunConfig) -> list[str]:
-    """One line naming the settings that differ from the checkpoint's, if any do."""
+    """Lines naming what becomes of averaged weights, and the settings that differ from the
+    checkpoint's, if any do."""
     ignored = ("checkpoint_path", "resume", "project_name", "run_name", "log", "max_time")
     lines = [
         line
         for line in changed_settings(found.config, to_dict(run))
         if not line.split(":")[0].split(".")[0].startswith(ignored)
     ]
+    notes = _about_averages(found, run)
     if not lines:
-        return []
-    return [f"settings differ from those of {found.path.name}: {'; '.join(lines)}"]
+        return notes
+    return [*notes, f"settings differ from those of {found.path.name}: {'; '.join(lines)}"]
+
+
+def _about_averages(found: LoadedCheckpoint, run: RunConfig) -> list[str]:
+    held = AVERAGES in found.parts
+    if held and not run.ema:
+        return [
+            f"the averaged weights of {found.path.name} are not kept on: ema=false; type ema=true"
+            " to keep them"
+        ]
+    if run.ema and not held:
+        return [f"{found.path.name} has no averaged weights: the average starts at its weights"]
+    return []

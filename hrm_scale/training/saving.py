@@ -7,7 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hrm_scale.checkpoint import BackgroundSaves, CheckpointManager, CheckpointNotSaved
+from hrm_scale.checkpoint import (
+    AVERAGES,
+    BackgroundSaves,
+    CheckpointManager,
+    CheckpointNotSaved,
+)
 from hrm_scale.config.saved import to_dict
 from hrm_scale.config.schema import RunConfig
 from hrm_scale.data import Loader
@@ -90,7 +95,7 @@ class Saving:
             weights = {
                 name: tensors
                 for name, tensors in parts.items()
-                if name == "model" or TABLE in tensors
+                if name in ("model", AVERAGES) or TABLE in tensors
             }
             path = self.checkpoints.save_weights(self.state.step, weights, document, config)
             self.reporter.warn(

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from hrm_scale.checkpoint import (
+    AVERAGES,
+    AveragedMoments,
     LoadedCheckpoint,
     carried_slots,
     carry_part_name,
@@ -19,6 +21,7 @@ from hrm_scale.checkpoint import (
     require_moments,
     require_table,
     require_tokens,
+    split_averages,
     table_part_name,
 )
 from hrm_scale.data.format import IGNORE_LABEL
@@ -26,6 +29,7 @@ from hrm_scale.engine import Engine
 from hrm_scale.errors import CheckpointError
 from hrm_scale.modelling import TABLE
 from hrm_scale.models import ActModel, Carry
+from hrm_scale.optim.choose import state_keys
 from hrm_scale.optim.puzzle_table import PuzzleTable
 
 
@@ -69,6 +73,8 @@ def take(
     parts: dict[str, dict[str, Tensor]] = {}
     parameters, moments = engine.full_parameters(), engine.full_moments()
     if engine.rank == 0:
+        if engine.average is not None:
+            moments, parts[AVERAGES] = split_averages(moments, parameters)
         parts["model"] = {**dict(engine.model.named_buffers()), **parameters}
         parts["optimizer"] = moments
     if table is not None:
@@ -96,14 +102,21 @@ def take(
 
 
 def load_model(
-    checkpoint: LoadedCheckpoint, model: ActModel, table: PuzzleTable | None, global_batch: int
+    checkpoint: LoadedCheckpoint,
+    model: ActModel,
+    table: PuzzleTable | None,
+    global_batch: int,
+    optimizer: str = "adam_atan2",
 ) -> None:
     """Load the weights, before the engine takes the model. Raises CheckpointError, before anything
-    is changed, when the checkpoint is of another model, table or batch size."""
+    is changed, when the checkpoint is of another model, table, batch size or kind of optimizer."""
     expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     require_fit(checkpoint, "model", expected)
     shapes = {name: tuple(value.shape) for name, value in model.named_parameters()}
-    require_moments(checkpoint, shapes)
+    keys = {name: state_keys(optimizer, name, p) for name, p in model.named_parameters()}
+    require_moments(checkpoint, shapes, keys)
+    if AVERAGES in checkpoint.parts:
+        require_fit(checkpoint, AVERAGES, shapes)
     if table is not None:
         require_table(checkpoint, TABLE, (table.num_identifiers, table.width))
     # Fewer slots than were saved could be read, but the others would be lost without a word.
@@ -138,7 +151,8 @@ def put_back(
         tensors = read_carry(checkpoint, *slots)
         carries.append(_carry({name: t.to(engine.device) for name, t in tensors.items()}))
 
-    engine.load_moments(checkpoint.part("optimizer"))
+    averaging = engine.average is not None
+    engine.load_moments(AveragedMoments(checkpoint) if averaging else checkpoint.part("optimizer"))
     if table is not None:
         table.load_rows(read_table(checkpoint, TABLE, *table.owned))
     counters = checkpoint.state

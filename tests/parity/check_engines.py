@@ -1,8 +1,8 @@
 """Train the same run on every engine and compare what is learned.
 
 ``python -m tests.parity.check_engines`` prints, for each engine, accumulation and forward dtype,
-the largest differences of losses, parameters, moments and puzzle table after 20 steps with halting,
-against one process without DeepSpeed, and exits 1 when one is beyond its bound.
+the largest differences of losses, parameters, moments, averaged weights and puzzle table after 20
+steps with halting, against one process without DeepSpeed, and exits 1 when one is beyond its bound.
 
 In float32 the single process takes the whole batch at once. In bfloat16 it takes the same
 micro-batches one after the other: the sum of a gradient over the rows of a micro-batch is rounded
@@ -22,7 +22,7 @@ from tests.runs import metrics_of, tensors_of
 from tests.unit.data_sets import write_grouped
 
 BOUND = 1e-5
-KINDS = ("loss", "parameters", "moments", "table")
+KINDS = ("loss", "parameters", "moments", "averages", "table")
 
 
 def differences(one: Path, other: Path) -> dict[str, float]:
@@ -34,6 +34,7 @@ def differences(one: Path, other: Path) -> dict[str, float]:
                 found["loss"] = max(found["loss"], abs(a[name] - b[name]))
     ours, theirs = tensors_of(one), tensors_of(other)
     kinds = {"model": "parameters", "optimizer": "moments", "puzzle_table": "table"}
+    kinds["ema"] = "averages"
     for name, tensor in ours.items():
         part = name.split("/")[0].split("-")[0]
         if part in kinds:

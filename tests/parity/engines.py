@@ -19,6 +19,8 @@ SETTINGS: dict[str, Any] = {
     "arch__H_cycles": 2,
     "arch__halt_max_steps": 4,
     "arch__halt_exploration_prob": 0.5,
+    "ema": "true",
+    "ema_rate": 0.9,
 }
 
 

@@ -63,12 +63,13 @@ class Row:
     signal: signal.Signals = signal.SIGTERM
     compiled: bool = False
     table: str = "device"
+    averaged: bool = False
 
     def __str__(self) -> str:
         return (
             f"{self.way.name:12} accumulation {self.accumulation}  {self.refill:8}"
             f" {'compiled' if self.compiled else 'eager':9} {self.table:8}"
-            f" {self.signal.name} {self.stop:11}"
+            f" {self.signal.name} {self.stop:11}{' averaged' if self.averaged else ''}"
         )
 
 
@@ -91,6 +92,9 @@ def rows() -> Iterator[Row]:
         for table in ("host", "sharded"):
             for stop in ("mid-epoch", "evaluation"):
                 yield Row(way, 4, "on_halt", stop, table=table)
+    for way in (ONE, DDP_2, ZERO_1, ZERO_2, ZERO_3):
+        yield Row(way, 1, "always", "mid-epoch", signal.SIGKILL, averaged=True)
+        yield Row(way, 1, "always", "evaluation", averaged=True)
 
 
 class Matrix:
@@ -139,8 +143,10 @@ class Matrix:
             "engine__compile": str(row.compiled).lower(),
             "engine__puzzle_table": row.table,
             "data__refill": row.refill,
+            "ema": str(row.averaged).lower(),
+            "ema_rate": 0.9,
         }
-        key = (row.way, row.accumulation, row.refill, row.compiled, row.table)
+        key = (row.way, row.accumulation, row.refill, row.compiled, row.table, row.averaged)
         if key not in self._whole:
             self._whole[key] = self.folder / f"whole-{len(self._whole)}"
             assert train(row.way, data, self._whole[key], **settings, resume=start)

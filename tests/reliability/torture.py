@@ -84,6 +84,8 @@ class Torture:
             "engine.accumulation": rng.choice((1, 2)),
             "arch.forward_dtype": rng.choice(("float32", "bfloat16")),
         }
+        # Every other seed, and no draw of its own: the moments of a seed stay what they were.
+        self.choices["ema"] = str(self.trial.seed % 2 == 1).lower()
         self.moments = plan(self.trial.kills, rng, compiled=self.trial.compiled)
         self.steps = steps_for(self.moments)
         self.rng = rng

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -76,6 +77,8 @@ class Interruption:
 def _after_call(owner: Any, name: str, number: int, action: Callable[[], None]) -> None:
     real, calls = getattr(owner, name), 0
 
+    # Torch marks a `step` that calls hooks; one without the mark would come to call them twice.
+    @functools.wraps(real)
     def counted(*args: Any, **kwargs: Any) -> Any:
         nonlocal calls
         calls += 1

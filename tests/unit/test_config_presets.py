@@ -12,7 +12,7 @@ from hrm_scale.config import keys, origins
 from hrm_scale.config.compose import compose
 from hrm_scale.config.leaves import fields, leaves, sections
 from hrm_scale.config.problems import allowed, choices
-from hrm_scale.config.schema import AVAILABLE_ARCHITECTURES, RunConfig
+from hrm_scale.config.schema import RunConfig
 from hrm_scale.config.schema_inference import SCHEMAS
 from hrm_scale.config.usage import preset_defaults, preset_lines, usage
 from hrm_scale.config.values import format_value
@@ -22,9 +22,8 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "configuration.md"
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_every_experiment_composes_and_can_run(name: str) -> None:
+def test_every_experiment_composes(name: str) -> None:
     resolved = compose([f"experiment={name}"])
-    resolved.run.check_runnable()
     assert f"experiment {name}" in resolved.provenance.values()
 
 
@@ -47,10 +46,13 @@ def test_expected_experiments_exist() -> None:
         "hrm_110m",
         "hrm_1b",
         "hrm_350m",
+        "hrm_legion",
         "hrm_v1",
         "hrm_v2_params_matched",
+        "trm",
+        "trm_mlp",
+        "urm",
     ]
-    assert "hrm_v1" in AVAILABLE_ARCHITECTURES
 
 
 def test_documents_hyper_parameters() -> None:
@@ -76,11 +78,9 @@ def test_descriptions_and_schema_have_the_same_keys_in_the_same_order(base: str)
 
 @pytest.mark.parametrize("base", list(SCHEMAS))
 def test_descriptions_name_every_choice(base: str) -> None:
-    published = ("@",)
-    later = {"hrm_v2", "trm"}
     for key, _ in fields(SCHEMAS[base]):
         for word in choices(SCHEMAS[base], key):
-            if not any(mark in word for mark in published) and word not in later:
+            if "@" not in word:  # a published name
                 assert word in keys.BASES[base][key], key
 
 

@@ -56,6 +56,7 @@ ENTRY_POINTS = (
     "tools.plan",
     "tools.run",
     "tools.slurm",
+    "tools.sweep",
     "benchmarks.step",
     "benchmarks.loader",
     "benchmarks.engines",

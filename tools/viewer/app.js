@@ -152,7 +152,7 @@
     const about = V.about;
     V.byId("name").textContent = about.name;
     const said = [about.kind, about.storage];
-    if (about.model) said.push(`model at step ${V.number(about.model.step)}${about.model.same_data ? "" : ", trained on other data"}`);
+    if (about.model) said.push(`model at step ${V.number(about.model.step)}${about.model.averaged ? ", averaged weights" : ""}${about.model.same_data ? "" : ", trained on other data"}`);
     V.byId("kind").textContent = said.join(" · ");
     const tabs = Object.keys(about.splits).map((split) =>
       V.el("button", { role: "tab", "data-split": split, onclick: () => (location.hash = V.link({ split, group: "" })) }, split),
