@@ -65,7 +65,7 @@ def _plan(settings: list[str], machine: str | None, options: argparse.Namespace)
         bandwidth=options.bandwidth,
     )
     job = make_job(run, chosen)
-    horizon = plan_horizon(run, job.task.examples_per_epoch)
+    horizon = plan_horizon(run, job.task.examples_per_epoch, job.model)
     return make_plan(
         job,
         steps=horizon.total_steps,

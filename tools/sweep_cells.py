@@ -21,6 +21,8 @@ from tools.sweep_grid import Cell
 
 if TYPE_CHECKING:
     from hrm_scale.config.schema import RunConfig
+    from hrm_scale.data import Dataset
+    from hrm_scale.models import ModelConfig
 
 EVALUATION = "evaluation"
 CONFIG = "config.yaml"
@@ -74,18 +76,25 @@ def check_data(runs: Mapping[str, RunConfig]) -> dict[str, HrmError]:
     from hrm_scale.data import open_dataset
     from hrm_scale.training.horizon import plan_horizon
 
-    examples: dict[str, float] = {}
+    opened: dict[str, Dataset] = {}
     reasons: dict[str, HrmError] = {}
     for name, run in runs.items():
         if "://" in run.data_path:
             continue
         try:
-            if run.data_path not in examples:
-                examples[run.data_path] = open_dataset(run.data_path).epoch_examples("train")
-            plan_horizon(run, examples[run.data_path])
+            if run.data_path not in opened:
+                opened[run.data_path] = open_dataset(run.data_path)
+            dataset = opened[run.data_path]
+            plan_horizon(run, dataset.epoch_examples("train"), _model(run, dataset))
         except HrmError as error:
             reasons[name] = error
     return reasons
+
+
+def _model(run: RunConfig, dataset: Dataset) -> ModelConfig:
+    from hrm_scale.modelling import model_config
+
+    return model_config(run.arch, dataset.meta, attention="math", compiled=False)
 
 
 def state_of(run_dir: Path) -> str:

@@ -52,15 +52,15 @@ def train_problems(run: RunConfig) -> Iterator[Problem]:
             f"global_batch_size, such as engine.accumulation="
             f"{_largest_divisor(run.global_batch_size, run.engine.accumulation)}",
         )
-    limits = ("epochs", "max_steps", "max_samples", "max_time")
+    limits = ("epochs", "max_steps", "max_samples", "max_flops", "max_time")
     if all(getattr(run, name) is None for name in limits):
         yield Problem(
             limits,
-            "nothing ends the run: epochs, max_steps, max_samples and max_time are all null; give "
-            "one of them, such as max_steps=1000 or max_time=2h",
+            "nothing ends the run: epochs, max_steps, max_samples, max_flops and max_time are all "
+            "null; give one of them, such as max_steps=1000 or max_time=2h",
         )
     if run.arch.depth_curriculum != "off" and all(
-        getattr(run, name) is None for name in limits[:3]
+        getattr(run, name) is None for name in limits[:-1]
     ):
         yield Problem(
             ("arch.depth_curriculum", "max_time"),

@@ -13,6 +13,7 @@ TRAIN: dict[str, str] = {
     "epochs": "end after so many passes over the puzzles; null when another limit is given",
     "max_steps": "end after so many optimizer steps",
     "max_samples": "end after so many training samples",
+    "max_flops": "end after so much training work, in floating-point operations",
     "max_time": "end after so much training time: 45s, 30m, 2h, 1h30m, or seconds",
     "eval_interval": "evaluate every so many epochs; null for only at the end",
     "checkpoint_every_eval": "save a checkpoint at each evaluation",

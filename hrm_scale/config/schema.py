@@ -215,6 +215,7 @@ class RunConfig(Section):
     epochs: Positive | None = key("epochs", 100000)
     max_steps: Positive | None = key("max_steps", None)
     max_samples: Positive | None = key("max_samples", None)
+    max_flops: PositiveReal | None = key("max_flops", None)
     max_time: Seconds = key("max_time", None)
     eval_interval: Positive | None = key("eval_interval", 10000)
     checkpoint_every_eval: bool = key("checkpoint_every_eval", True)

@@ -8,7 +8,7 @@ which every fused attention recomputes in its backward pass.
 from __future__ import annotations
 
 from hrm_scale.models.config import ModelConfig
-from hrm_scale.models.recursion import Cycles, Passes, passes
+from hrm_scale.models.recursion import STAGES, Cycles, Passes, curriculum_cycles, passes
 
 
 def block_flops(config: ModelConfig, rows: int) -> int:
@@ -42,6 +42,16 @@ def training_flops(config: ModelConfig, rows: int, cycles: Cycles | None = None)
     total = steps * reasoning_flops(config, rows, cycles)
     total += 2 * graded_flops(config, rows, cycles) + recomputed_flops(config, rows, cycles)
     return total + 3 * head_flops(config, rows)
+
+
+def mean_training_flops(config: ModelConfig, rows: int, curriculum: bool) -> float:
+    """A training step's work, on average over a run with or without the depth curriculum."""
+    if not curriculum:
+        return training_flops(config, rows)
+    return sum(
+        share * training_flops(config, rows, curriculum_cycles(config, start))
+        for start, _, share in STAGES
+    )
 
 
 def recomputed_flops(config: ModelConfig, rows: int, cycles: Cycles | None = None) -> int:

@@ -55,11 +55,15 @@ def passes(config: ModelConfig, cycles: Cycles | None = None) -> tuple[Passes, .
     )
 
 
+# From which share of a run on so many thirds of the cycles are used, and for what share.
+STAGES = ((0.0, 1, 0.3), (0.3, 2, 0.3), (0.6, 3, 0.4))
+
+
 def curriculum_cycles(config: ModelConfig, progress: float) -> Cycles:
     """Cycles at `progress` (0 to 1) of a run: a third of them, then two thirds, then all.
 
     The stages of CGAR (arXiv 2511.08653, "progressive depth curriculum"): (2, 1), (4, 2) and (6, 3)
     low-level steps and high-level cycles for a full depth of (6, 3), from 0, 30 and 60 %.
     """
-    thirds = 1 if progress < 0.3 else 2 if progress < 0.6 else 3
+    thirds = max(thirds for start, thirds, _ in STAGES if start <= progress)
     return Cycles(-(-config.H_cycles * thirds // 3), -(-config.L_cycles * thirds // 3))

@@ -33,7 +33,7 @@ KNOWN = (
     (("sudoku",), Task("Sudoku", 11, 81, 1, 1000, _SIZES)),
     (("maze",), Task("Maze 30x30", 6, 900, 1, 1000, _SIZES)),
     (("arc", "-2"), Task("ARC-2", 12, 900, 1_045_849, 4667, _BUILT)),
-    (("arc",), Task("ARC-1 with ConceptARC", 12, 900, 876_420, 3988, _BUILT)),
+    (("arc",), Task("ARC-1", 12, 900, 876_420, 3988, _BUILT)),
 )
 
 

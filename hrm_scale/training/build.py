@@ -77,17 +77,17 @@ def _build(run: RunConfig, presets: dict[str, str], engine: Engine) -> Trainer:
     dataset = open_data(run)
     loader = open_loader(run, dataset, engine)
     _check_evaluation(run, engine)
-    horizon = plan_horizon(run, dataset.epoch_examples("train"))
-    compiled = resolve_compile(run.engine.compile, engine.device, horizon.total_steps)
     config = model_config(
         run.arch,
         dataset.meta,
         attention=run.engine.attention,
-        compiled=compiled[0],
+        compiled=False,
         activation_checkpointing=run.engine.activation_checkpointing,
     )
+    horizon = plan_horizon(run, dataset.epoch_examples("train"), config)
+    compiled = resolve_compile(run.engine.compile, engine.device, horizon.total_steps)
     attention = _attention(config, engine.device)
-    config = replace(config, attention=attention[0])
+    config = replace(config, compile=compiled[0], attention=attention[0])
 
     assert run.checkpoint_path is not None
     run_dir = Path(run.checkpoint_path)

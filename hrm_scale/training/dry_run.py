@@ -24,7 +24,7 @@ def dry_run(run: RunConfig, presets: dict[str, str]) -> str:
     """The banner of the run that would start. Raises what the run would: ConfigError, DataError or
     CheckpointError with one line."""
     job = make_job(run, choose_machine(None))
-    horizon = plan_horizon(run, job.task.examples_per_epoch)
+    horizon = plan_horizon(run, job.task.examples_per_epoch, job.model)
     task = job.task
     start, why = _start(run)
     rows = [

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from hrm_scale.config.schema import RunConfig
 from hrm_scale.errors import ConfigError
+from hrm_scale.models.config import ModelConfig
+from hrm_scale.models.flops import mean_training_flops
 
 
 @dataclass(frozen=True)
@@ -25,12 +27,14 @@ class Horizon:
         return self.checkpoint_every is not None and step % self.checkpoint_every == 0
 
 
-def plan_horizon(run: RunConfig, examples_per_epoch: float) -> Horizon:
+def plan_horizon(
+    run: RunConfig, examples_per_epoch: float, model: ModelConfig | None = None
+) -> Horizon:
     """Steps of a run on data of `examples_per_epoch` examples an epoch.
 
-    The smallest of `epochs`, `max_steps` and `max_samples` that are given; an epoch counts
-    ``examples / global_batch_size`` steps, as in the published trainer. Raises ConfigError when
-    nothing is left to do.
+    The smallest of `epochs`, `max_steps`, `max_samples` and `max_flops` that are given; an epoch
+    counts ``examples / global_batch_size`` steps, as in the published trainer. Only `max_flops`
+    asks for the `model`. Raises ConfigError when nothing is left to do.
     """
     batch = run.global_batch_size
     limits = {}
@@ -40,6 +44,10 @@ def plan_horizon(run: RunConfig, examples_per_epoch: float) -> Horizon:
         limits["max_steps"] = run.max_steps
     if run.max_samples is not None:
         limits["max_samples"] = run.max_samples // batch
+    if run.max_flops is not None:
+        assert model is not None
+        curriculum = run.arch.depth_curriculum != "off"
+        limits["max_flops"] = int(run.max_flops // mean_training_flops(model, batch, curriculum))
     if not limits:
         # Only max_time ends this run; the schedule then needs a horizon that is never reached.
         limits["max_time"] = 1 << 40

@@ -13,11 +13,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hrm_scale.config.schema import EvaluationConfig, RunConfig
+from hrm_scale.config.schema import ArchConfig, EvaluationConfig, RunConfig
 from hrm_scale.errors import ConfigError
+from hrm_scale.models.flops import training_flops
 from hrm_scale.training.compilation import resolve_compile
 from hrm_scale.training.horizon import Horizon, plan_horizon
 from hrm_scale.training.lock import lock_run
+from tests.tiny_models import tiny_config
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
@@ -25,6 +27,21 @@ CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 def plan(examples: float = 1000, **settings: Any) -> Horizon:
     defaults: dict[str, Any] = {"global_batch_size": 32, "epochs": None, "eval_interval": None}
     return plan_horizon(RunConfig(**{**defaults, **settings}), examples)
+
+
+def test_equal_work_is_fewer_steps_of_a_heavier_model() -> None:
+    light = tiny_config()
+    heavy = tiny_config(H_cycles=4)
+    run = RunConfig(global_batch_size=32, epochs=None, max_flops=1e10)
+    for model in (light, heavy):
+        horizon = plan_horizon(run, 1000, model)
+        assert horizon.limit == "max_flops"
+        assert horizon.total_steps == 10**10 // training_flops(model, 32)
+    deeper = tiny_config(H_cycles=3, L_cycles=3)
+    whole = plan_horizon(run, 1000, deeper).total_steps
+    arch = ArchConfig(depth_curriculum="cgar")
+    staged = plan_horizon(run.model_copy(update={"arch": arch}), 1000, deeper).total_steps
+    assert whole * 1.4 < staged < whole * 2.5
 
 
 @pytest.mark.parametrize(
