@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 EVALUATION = "evaluation"
 CONFIG = "config.yaml"
-TODO, STARTED, TO_EVALUATE, FINISHED = "to do", "started", "to evaluate", "finished"
+NEW, STARTED, TO_EVALUATE, FINISHED = "new", "started", "to evaluate", "finished"
 # How a run of the whole time it was given ends; see hrm_scale/training/stop.py.
 _TIME_IS_UP = "time limit max_time reached"
 # Settings that may differ between two starts of a cell: where it is and what it shows.
@@ -98,10 +98,10 @@ def _model(run: RunConfig, dataset: Dataset) -> ModelConfig:
 
 
 def state_of(run_dir: Path) -> str:
-    """How far a cell is: `TODO`, `STARTED`, `TO_EVALUATE` (its time was up) or `FINISHED`."""
+    """How far a cell is: `NEW`, `STARTED`, `TO_EVALUATE` (its time was up) or `FINISHED`."""
     events = read_events(run_dir)
     if not events.starts and events.end is None:
-        return TODO
+        return NEW
     code = None if events.end is None else number_of(events.end, "exit_code")
     if code == EXIT_OK:
         return FINISHED

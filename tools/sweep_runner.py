@@ -21,7 +21,7 @@ from hrm_scale.machine import usable_cores
 from hrm_scale.redaction import redact
 from tools.run_alive import look, read_heartbeat
 from tools.run_history import read_events
-from tools.sweep_cells import EVALUATION, FINISHED, STARTED, TO_EVALUATE, TODO, command_of, state_of
+from tools.sweep_cells import EVALUATION, FINISHED, STARTED, TO_EVALUATE, NEW, command_of, state_of
 from tools.sweep_grid import Cell
 
 OUTPUT = "output.txt"
@@ -31,7 +31,7 @@ _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
 _BEGINS = {
-    TODO: "starts",
+    NEW: "starts",
     STARTED: "goes on",
     TO_EVALUATE: "is evaluated, its time is up",
     FINISHED: "is looked at again",

@@ -22,7 +22,7 @@ from tools.sweep_cells import (
     FINISHED,
     STARTED,
     TO_EVALUATE,
-    TODO,
+    NEW,
     Result,
     check,
     command_of,
@@ -245,10 +245,10 @@ TIME_IS_UP = (75, "time limit max_time reached: stopped after step 20, saved in 
 
 def test_what_is_left_to_do(tmp_path: Path) -> None:
     run = tmp_path / "run"
-    assert state_of(run) == TODO
+    assert state_of(run) == NEW
     run.mkdir()
     (run / "output.txt").write_text("error: no data\n")
-    assert state_of(run) == TODO
+    assert state_of(run) == NEW
     write_cell(run, 0.5)
     assert state_of(run) == FINISHED
     for end in (None, (75, "signal SIGTERM: stopped"), (1, "ValueError"), (6, "loss")):
