@@ -1,8 +1,10 @@
 """Speed of the training step, beside the machine's own matrix rate, in one run.
 
 ``python -m benchmarks.step`` times the very step that training uses on random data, for the three
-configurations that the reference was measured at, and, in the same process, a step in the style of
-the reference: every weight cast at every use, torch's fused attention. Medians of several steps.
+configurations that the reference was measured at, and beside it a step in the style of the
+reference: every weight cast at every use, torch's fused attention. ``--configs family`` does every
+architecture, at its published size on Sudoku. Work is by formula; ``counted`` is what torch counts,
+operator by operator, as a share of it. Medians of several steps.
 """
 
 from __future__ import annotations
@@ -12,22 +14,37 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks.provenance import provenance
 from hrm_scale.errors import run_cli
 
-# name: width, layers a level, heads, tokens, vocabulary, rows on a CPU, rows on a GPU
-CONFIGS: dict[str, tuple[int, int, int, int, int, int, int]] = {
-    "small": (128, 2, 2, 81, 11, 64, 768),
-    "sudoku27m": (512, 4, 8, 81, 11, 32, 768),
-    "arc27m": (512, 4, 8, 900, 12, 4, 96),
+
+class Shape(NamedTuple):
+    """A preset of `arch` with changes, at so many tokens of a vocabulary, and rows of a step."""
+
+    arch: str
+    tokens: int
+    vocabulary: int
+    cpu_rows: int
+    gpu_rows: int
+    changes: tuple[str, ...] = ()
+
+
+_SMALL = ("hidden_size=128", "num_heads=2", "H_layers=2", "L_layers=2")
+FAMILY = ("hrm_v1", "hrm_v2_params_matched", "trm", "trm_mlp", "urm", "hrm_legion")
+CONFIGS: dict[str, Shape] = {
+    "small": Shape("hrm_v1", 81, 11, 64, 768, _SMALL),
+    "sudoku27m": Shape("hrm_v1", 81, 11, 32, 768),
+    "arc27m": Shape("hrm_v1", 900, 12, 4, 96),
+    **{name: Shape(name, 81, 11, 16, 768) for name in FAMILY},
 }
+_FIRST = ("small", "sudoku27m", "arc27m")
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.step", description=__doc__)
-    parser.add_argument("--configs", nargs="+", choices=CONFIGS, default=list(CONFIGS))
+    parser.add_argument("--configs", nargs="+", choices=(*CONFIGS, "family"), default=_FIRST)
     parser.add_argument(
         "--dtypes", nargs="+", choices=("bfloat16", "float32"), default=["bfloat16"]
     )
@@ -54,13 +71,17 @@ def main(arguments: list[str]) -> int:
         return 0
     rows: list[dict[str, Any]] = []
     print(
-        f"{'config':10} {'dtype':9} {'variant':16} {'s/step':>8} {'min':>8} {'ex/s':>8}"
-        f" {'GFLOP/s':>8} {'matrix':>8} {'share':>6} {'peak MiB':>9} {'first s':>8} {'ratio':>6}"
+        f"{'config':21} {'dtype':9} {'variant':16} {'s/step':>8} {'min':>8} {'ex/s':>8}"
+        f" {'GFLOP/ex':>8} {'counted':>7} {'GFLOP/s':>8} {'matrix':>8} {'share':>6}"
+        f" {'peak MiB':>9} {'first s':>8} {'ratio':>6}"
     )
-    for name in options.configs:
+    names = [n for name in options.configs for n in (FAMILY if name == "family" else (name,))]
+    for name in dict.fromkeys(names):
         for dtype in options.dtypes:
             base: float | None = None
             for variant in options.variants:
+                if variant == "reference-style" and CONFIGS[name].arch != "hrm_v1":
+                    continue  # it is written for attention without a convolution
                 row = run_one(name, dtype, variant, options)
                 base = row["median_s"] if base is None else base
                 row["ratio"] = row["median_s"] / base
@@ -95,8 +116,9 @@ def run_one(name: str, dtype: str, variant: str, options: argparse.Namespace) ->
 
 def format_row(row: dict[str, Any]) -> str:
     return (
-        f"{row['config']:10} {row['dtype']:9} {row['variant']:16} {row['median_s']:8.3f}"
-        f" {row['min_s']:8.3f} {row['examples_per_s']:8.1f} {row['gflops']:8.0f}"
+        f"{row['config']:21} {row['dtype']:9} {row['variant']:16} {row['median_s']:8.3f}"
+        f" {row['min_s']:8.3f} {row['examples_per_s']:8.1f} {row['gflop_per_example']:8.1f}"
+        f" {row['counted']:7.4f} {row['gflops']:8.0f}"
         f" {row['matrix_gflops']:8.0f} {row['share']:6.0%} {row['peak_mib']:9.0f}"
         f" {row['first_s']:8.1f} {row['ratio']:6.2f}"
     )

@@ -6,15 +6,19 @@ import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks.step_flops import count_flops
+from hrm_scale import modelling
+from hrm_scale.config.compose import compose
 from hrm_scale.engine import Engine, PlainEngine
 from hrm_scale.models import Carry, Draws, ModelConfig, base, build_model
-from hrm_scale.models.flops import training_flops
+from hrm_scale.models.flops import recomputed_flops, training_flops
 from hrm_scale.models.layers import BlockSpec, BlockWeights, Rotary, rms_norm, rotate
 from hrm_scale.optim.adam_atan2 import make_adam_atan2
 from hrm_scale.optim.puzzle_table import DeviceTable, PuzzleTable
@@ -24,20 +28,20 @@ from hrm_scale.training.step import Rates, train_step
 
 
 def measure(
-    shape: tuple[int, int, int, int, int, int, int],
+    shape: Sequence[Any],
     dtype: str,
     variant: str,
     rows: int | None,
     steps: int,
     device: str,
 ) -> dict[str, Any]:
-    """Median seconds of a step and what follows from it.
+    """Median seconds of a step of `shape`, a `benchmarks.step.Shape`, and what follows from it.
 
     The matrix rate is that of square products of the same dtype, taken before and after the steps;
     the better of the two counts, so that a disturbance cannot flatter the share.
     """
     engine = PlainEngine(device)
-    width, *_, cpu_rows, gpu_rows = shape
+    *_, cpu_rows, gpu_rows, _ = shape
     batch_rows = rows or (gpu_rows if engine.device.type == "cuda" else cpu_rows)
     config = replace(
         model_config(shape),
@@ -52,7 +56,7 @@ def measure(
         setattr(base, "cast_blocks", uncast)  # noqa: B010
     torch.manual_seed(0)
     model = build_model(config).to(engine.device)
-    table = DeviceTable(1, width, engine.device)
+    table = DeviceTable(1, config.puzzle_emb_ndim, engine.device)
     engine.prepare(model, make_adam_atan2(model.parameters(), engine.device, (0.9, 0.95), 0.1))
     model.train()
     before = matrix_rate(config.forward_dtype, engine.device)
@@ -67,6 +71,8 @@ def measure(
         "first_s": first,
         "examples_per_s": batch_rows / seconds,
         "gflop_per_step": flops / 1e9,
+        "gflop_per_example": flops / batch_rows / 1e9,
+        "counted": counted_share(config),
         "gflops": flops / seconds / 1e9,
         "matrix_gflops": rate / 1e9,
         "share": flops / seconds / rate,
@@ -76,20 +82,22 @@ def measure(
     return figures if peak is None else {**figures, "mfu": flops / seconds / peak}
 
 
-def model_config(shape: Sequence[int]) -> ModelConfig:
-    """The published model at a shape of `benchmarks.step.CONFIGS`."""
-    width, layers, heads, tokens, vocabulary, *_ = shape
-    return ModelConfig(
-        vocab_size=vocabulary,
-        seq_len=tokens,
-        hidden_size=width,
-        num_heads=heads,
-        H_layers=layers,
-        L_layers=layers,
-        H_cycles=2,
-        L_cycles=2,
-        puzzle_emb_ndim=width,
-    )
+def model_config(shape: Sequence[Any]) -> ModelConfig:
+    """The model of a `benchmarks.step.Shape`."""
+    arch, tokens, vocabulary, _, _, changes = shape
+    run = compose([f"arch={arch}", *(f"arch.{change}" for change in changes)]).run
+    # A model's shape asks two facts of the data.
+    facts: Any = SimpleNamespace(vocab_size=vocabulary, seq_len=tokens)
+    return modelling.model_config(run.arch, facts, attention="auto", compiled=False)
+
+
+def counted_share(config: ModelConfig) -> float:
+    """Work of a step as torch counts it, by that of the formula. Attention is counted as plain
+    products, whose backward pass computes no scores again: these are added."""
+    plain = replace(config, attention="math", compile=False)
+    with torch.device("meta"):
+        model = build_model(plain).train()
+    return (count_flops(model, 1) + recomputed_flops(plain, 1)) / training_flops(plain, 1)
 
 
 def timed_steps(

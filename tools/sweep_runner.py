@@ -21,7 +21,7 @@ from hrm_scale.machine import usable_cores
 from hrm_scale.redaction import redact
 from tools.run_alive import look, read_heartbeat
 from tools.run_history import read_events
-from tools.sweep_cells import EVALUATION, FINISHED, STARTED, TO_EVALUATE, NEW, command_of, state_of
+from tools.sweep_cells import EVALUATION, FINISHED, NEW, STARTED, TO_EVALUATE, command_of, state_of
 from tools.sweep_grid import Cell
 
 OUTPUT = "output.txt"

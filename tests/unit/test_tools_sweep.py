@@ -20,9 +20,9 @@ from tools import sweep_runner
 from tools.sweep import main
 from tools.sweep_cells import (
     FINISHED,
+    NEW,
     STARTED,
     TO_EVALUATE,
-    NEW,
     Result,
     check,
     command_of,
