@@ -55,7 +55,7 @@ fi
 
 # Sudoku and ARC shapes, with MFU.
 if exists benchmarks.step; then
-  part step 120 "$PYTHON" -m benchmarks.step --device cuda --configs sudoku27m arc27m \
+  part step 140 "$PYTHON" -m benchmarks.step --device cuda --configs sudoku27m trm_mlp arc27m \
     --variants eager compiled --steps 5 --output "$OUT/step.json"
 else
   note "step: skipped, benchmarks/step.py does not exist yet"
@@ -65,7 +65,7 @@ fi
 part save 45 "$PYTHON" -m benchmarks.save --saves 3 --every 5 --batch 384 --output "$OUT/save.json"
 
 if exists tools.plan; then
-  part plan 60 "$PYTHON" -m tools.plan experiment=sudoku_laptop_16gb --measure
+  part plan 60 "$PYTHON" -m tools.plan experiment=sudoku_best --measure
 else
   note "plan: skipped, tools/plan.py does not exist yet"
 fi
@@ -81,7 +81,7 @@ if [ -z "$DATA" ] && exists shards.sudoku; then
   [ -e "$DATA" ] || part build 30 "$PYTHON" -m shards.sudoku --output-dir "$DATA" --num-aug 1000 "$@"
 fi
 if exists hrm_scale.train && [ -f "${DATA:-/nowhere}/dataset.json" ]; then
-  part train $((TRAIN_SECONDS + 30)) "$PYTHON" -m hrm_scale.train experiment=sudoku_laptop_16gb \
+  part train $((TRAIN_SECONDS + 30)) "$PYTHON" -m hrm_scale.train experiment=sudoku_best \
     data_path="$DATA" checkpoint_path="$OUT/run" max_time="${TRAIN_SECONDS}s" resume=never log.console=line
   # The curve: the numbers themselves; they outlive every way of drawing them.
   cp "$OUT/run/metrics.jsonl" "$OUT/curve.jsonl" 2>/dev/null && note "curve: $OUT/curve.jsonl"

@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> int:
     if options.dry_run:
         return _show(grid, folder)
     if options.report:
-        _report(grid, folder, options.metric, [])
+        _report(grid, folder, options, [])
         return 0
     return _run(grid, folder, options, arguments)
 
@@ -123,20 +123,24 @@ def _run(grid: Grid, folder: Path, options: argparse.Namespace, arguments: list[
             command = redact(shlex.join(["python", "-m", "tools.sweep", *arguments]))
             raise Stopped(f"the sweep is stopped, its runs are saved. Continue with: {command}")
         notes = [f"failed: {failure.cell.name}: {failure.reason}" for failure in runner.failures]
-        _report(grid, folder, options.metric, notes)
+        _report(grid, folder, options, notes)
     codes = [failure.exit_code for failure in runner.failures]
     # A run that somebody stopped by itself matters less than one that failed.
     return next((code for code in codes if code != EXIT_STOPPED), max(codes, default=0))
 
 
-def _report(grid: Grid, folder: Path, metric: str, notes: list[str]) -> None:
+def _report(grid: Grid, folder: Path, options: argparse.Namespace, notes: list[str]) -> None:
     """Print the table of the finished runs, and write it, its numbers and its picture."""
     from hrm_scale.checkpoint.atomic import replace_file
     from hrm_scale.redaction import redact, redact_values
     from tools.sweep_cells import EVALUATION
     from tools.sweep_table import as_json, as_text, make_rows
 
-    results = _results(grid, folder)
+    metric, within = options.metric, options.at_seconds
+    results = _results(grid, folder, within)
+    if within is not None:
+        said = f"after {within:g} s of training each, by the last evaluation until then"
+        notes = [*notes, f"{said}: seconds of runs that shared their cores with others mislead"]
     known = sorted({name for result in results.values() for name in result.values})
     if metric not in known:
         for note in notes:
@@ -169,12 +173,13 @@ def _report(grid: Grid, folder: Path, metric: str, notes: list[str]) -> None:
     print(f"written: {', '.join(written)}")
 
 
-def _results(grid: Grid, folder: Path) -> dict[str, Result]:
+def _results(grid: Grid, folder: Path, within: float | None) -> dict[str, Result]:
     from tools.sweep_cells import FINISHED, read_result, state_of
 
     found: dict[str, Result] = {}
     for cell in grid.cells:
-        if state_of(folder / cell.name) == FINISHED and (result := read_result(folder / cell.name)):
+        run = folder / cell.name
+        if state_of(run) == FINISHED and (result := read_result(run, within)):
             found[cell.name] = result
     return found
 
@@ -222,6 +227,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="exact_accuracy (default), accuracy or lm_loss; raw/NAME is of the weights that are"
         " not averaged",
+    )
+    add(
+        "--at-seconds",
+        type=positive,
+        metavar="S",
+        help="compare at equal time: what each run had learned after S seconds of training",
     )
     add("--dry-run", action="store_true", help="check and print every run, start nothing")
     add("--skip-invalid", action="store_true", help="leave invalid runs out")

@@ -135,15 +135,26 @@ class Result:
         return max(found, default=None)
 
 
-def read_result(run_dir: Path) -> Result | None:
-    """What came out of a cell; None when it was never evaluated."""
+def read_result(run_dir: Path, within: float | None = None) -> Result | None:
+    """What came out of a cell; None when it was never evaluated.
+
+    within: only what came out within so many seconds of training, evaluation and saving left out.
+    """
     last: dict[str, Any] = {}
-    step, samples, flops = 0.0, None, None
+    step, samples, flops, seconds = 0.0, None, None, 0.0
     compute = Compute()
     for line in lines_of(run_dir / METRICS):
         record = record_of(line)
         if record is None:
             continue
+        if within is not None:
+            speed, upto = (
+                number_of(record, f"perf/{name}") for name in ("examples_per_second", "samples")
+            )
+            if speed and upto is not None:
+                seconds += (upto - (samples or 0.0)) / speed
+            if seconds > within:
+                break
         step = max(step, float(record["step"]))
         samples = number_of(record, "perf/samples") or samples
         flops = compute.add(record)
@@ -154,7 +165,8 @@ def read_result(run_dir: Path) -> Result | None:
         for name in last
         if name.startswith("eval/") and (value := number_of(last, name)) is not None
     }
-    own = _json(run_dir / EVALUATION / "results.json") or {}
+    own = _json(run_dir / EVALUATION / "results.json") if within is None else None
+    own = own or {}
     if isinstance(results := own.get("results"), dict):
         values = {n: value for n in results if (value := number_of(results, n)) is not None}
         if step and (end := number_of(own, "step")):
@@ -163,7 +175,8 @@ def read_result(run_dir: Path) -> Result | None:
             step = end
     if not values:
         return None
-    return Result(values, int(step), samples, flops, _train_seconds(run_dir))
+    spent = _train_seconds(run_dir) if within is None else seconds
+    return Result(values, int(step), samples, flops, spent)
 
 
 class Compute:

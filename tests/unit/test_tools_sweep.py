@@ -284,6 +284,23 @@ def test_the_result_of_a_run(tmp_path: Path) -> None:
     assert read_result(tmp_path / "nothing") is None
 
 
+def test_the_result_of_a_run_at_a_time(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    lines: list[dict[str, Any]] = []
+    for step in (10, 20, 30):
+        lines.append(
+            {"step": step, "perf/samples": 80.0 * step / 10, "perf/examples_per_second": 20.0}
+        )
+        lines.append({"step": step, "eval/exact_accuracy": step / 100})
+    (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    for within, exact in ((4, 0.1), (7.9, 0.1), (8, 0.2), (100, 0.3)):
+        result = read_result(run, within)
+        assert result is not None
+        assert result.values["exact_accuracy"] == exact
+    assert read_result(run, 3.9) is None
+
+
 def results_of(grid: Grid, values: dict[str, float], **more: Any) -> dict[str, Result]:
     """Made-up results by cell name."""
     fields = {"step": 20, "samples": 160.0, "flops": 1e9, "seconds": 5.0, **more}
