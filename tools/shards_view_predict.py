@@ -14,6 +14,7 @@ from hrm_scale.data.format import IGNORE_LABEL, DatasetMeta
 from hrm_scale.errors import ConfigError
 from hrm_scale.evaluation.restore import Restored, restore
 from hrm_scale.evaluation.rollout import rollout
+from hrm_scale.models.act import wants_to_halt
 
 _BATCH = 32
 
@@ -69,7 +70,8 @@ class Predictor:
         for number, (_, outputs) in enumerate(steps, start=1):
             tokens = outputs.logits.argmax(-1).numpy().astype(np.uint8)
             sure = outputs.q_halt_logits.sigmoid().tolist()
-            would = (outputs.q_halt_logits > outputs.q_continue_logits).tolist()
+            values = outputs.q_halt_logits, outputs.q_continue_logits
+            would = wants_to_halt(restored.model.config, *values).tolist()
             wrong = ((tokens != labels) & counted).sum(axis=1).tolist()
             for row, answer in enumerate(answers):
                 if would[row] and not answer["halt"]:

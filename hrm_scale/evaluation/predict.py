@@ -16,6 +16,7 @@ from hrm_scale.errors import DataError
 from hrm_scale.evaluation.restore import Restored
 from hrm_scale.evaluation.rollout import rollout
 from hrm_scale.evaluation.sudoku import BLANK_TOKEN, contradictions, draw, parse_puzzle
+from hrm_scale.models.act import wants_to_halt
 from hrm_scale.models.losses import IGNORE_LABEL
 
 BATCH = 64
@@ -105,7 +106,8 @@ def _solve(
     }
     halts = np.zeros(len(puzzles), dtype=np.int64)
     for step, (_, outputs) in enumerate(rollout(restored.model, restored.table, batch), start=1):
-        would = (outputs.q_halt_logits > outputs.q_continue_logits).cpu().numpy()
+        values = outputs.q_halt_logits, outputs.q_continue_logits
+        would = wants_to_halt(restored.model.config, *values).cpu().numpy()
         halts[would & (halts == 0)] = step
     digits = outputs.logits.argmax(-1).cpu().numpy().astype(np.int64) - BLANK_TOKEN
     digits[digits < 1] = -1
