@@ -19,11 +19,11 @@ from hrm_scale.errors import EXIT_INTERNAL, Stopped, run_cli
 GOAL = 0.95
 USAGE = """usage: python -m hrm_scale.demo [KEY=VALUE …]
 
-Generate Sudokus, train a small HRM on them from scratch, evaluate on unseen ones, solve one.
+Generate Sudokus, train a small TRM on them from scratch, evaluate on unseen ones, solve one.
 KEY=VALUE are settings of `python -m hrm_scale.train`, applied on top of experiment=demo.
 The exit status is 0 only when at least 95 % of the unseen puzzles are solved exactly.
 """
-SIZE, TRAIN, TEST = 4, 1000, 500
+SIZE, TRAIN, TEST = 6, 2000, 500
 
 
 def main(arguments: list[str]) -> int:

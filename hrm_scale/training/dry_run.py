@@ -69,7 +69,7 @@ def _start(run: RunConfig) -> tuple[str, str]:
 
 def _length_rows(job: Job, horizon: Horizon) -> list[tuple[str, str, str]]:
     length = length_of(job, horizon.total_steps, horizon.limit, 0.0, None)
-    work = f"{length.flops / 1e9:,.1f} GFLOP"
+    work = f"{length.flops / 1e9:,.{1 if length.flops > 1e10 else 3}f} GFLOP"
     each = "an example and step"
     if horizon.limit == "max_time":
         return [("length", "until max_time", ""), ("work", work, each)]
@@ -89,9 +89,14 @@ def _memory_rows(job: Job) -> list[tuple[str, str, str]]:
     return [
         (
             "memory",
-            f"{(static + table) / GIB:.2f} GiB",
-            f"weights, gradients and moments, {table / GIB:.2f} GiB of it puzzle table; with"
-            " activations and for other GPUs: python -m tools.plan with the same settings",
+            _size(static + table),
+            "weights, gradients and moments"
+            + (f", {_size(table)} of it puzzle table" if table else "")
+            + "; with activations and for other GPUs: python -m tools.plan with the same settings",
         ),
-        ("checkpoint", f"{checkpoint_bytes(job) / GIB:.2f} GiB", "each, on disk"),
+        ("checkpoint", _size(checkpoint_bytes(job)), "each, on disk"),
     ]
+
+
+def _size(size: int) -> str:
+    return f"{size / GIB:.2f} GiB" if size > 0.1 * GIB else f"{size / 2**20:.1f} MiB"
