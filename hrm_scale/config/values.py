@@ -7,6 +7,7 @@ import re
 
 from hrm_scale.config.durations import format_duration
 
+_LONGEST = 500  # characters of a text
 _PLAIN = re.compile(r"[\w./:@+,*?%$~\\{}-]+")
 
 
@@ -26,6 +27,8 @@ def format_value(value: object, key: str = "") -> str:
     if isinstance(value, int | float):
         return repr(value)
     if isinstance(value, str):
+        # A file from elsewhere may hold a text of any length, and this goes into messages.
+        value = value if len(value) <= _LONGEST else f"{value[:_LONGEST]}..."
         return value if _PLAIN.fullmatch(value) else json.dumps(value, ensure_ascii=False)
     text = json.dumps(value, default=str, ensure_ascii=False)
     return text if len(text) <= 80 else f"{text[:77]}..."

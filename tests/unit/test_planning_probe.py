@@ -81,7 +81,7 @@ def test_math_attention_keeps_its_scores() -> None:
 @pytest.mark.parametrize("compiled", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_line_through_two_small_batches_holds_for_all(compiled: bool) -> None:
     config = config_of(compile=compiled, activation_checkpointing=True)
-    line = calibrate(config, LOSS, "hrm_v1")
+    line = calibrate(config, LOSS)
     for rows in (CALIBRATION_ROWS[0], 500):
         there, here = line.at(rows), probe(config, rows, accumulating=True)
         assert there.blocks == here.blocks
