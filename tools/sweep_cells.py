@@ -175,7 +175,7 @@ def read_result(run_dir: Path, within: float | None = None) -> Result | None:
             step = end
     if not values:
         return None
-    spent = _train_seconds(run_dir) if within is None else seconds
+    spent = _train_seconds(run_dir) if within is None else min(seconds, within)
     return Result(values, int(step), samples, flops, spent)
 
 
