@@ -60,6 +60,7 @@ _FINAL = (
     EXIT_INTERRUPTED,
 )
 _STOPPING = ("SIGTERM", "SIGINT", "SIGUSR1", "SIGHUP")
+_LINGER_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,10 @@ def launch(job: Job) -> int:
                 return EXIT_STOPPED if note.exists() else _worst(codes)
             raise EnvironmentProblem(_no_rendezvous(job, error)) from error
         if result is not None and result.failures:
+            if job.nodes > 1 and job.node_rank == 0:
+                # The others' workers share this failure, and end with the exit code that explains
+                # it, but perhaps a moment later. Until then their launchers need the rendezvous.
+                time.sleep(_LINGER_SECONDS)
             return agent.explain(result)
         if note.exists():
             return EXIT_STOPPED
