@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from hrm_scale.config.schema import ArchConfig, RunConfig
     from hrm_scale.config.schema_inference import PredictConfig
 
+# What an architecture whose reasoning step is one pass can only have.
+_ONE_PASS: dict[str, tuple[object, ...]] = {
+    "H_cycles": (1,),
+    "grad_cycles": (1, "all"),
+    "depth_curriculum": ("off",),
+}
 RESUME_WORDS = ("auto", "never", "must")
 # Weights & Biases refuses these in a project's name.
 _NOT_IN_PROJECT = re.compile(r"[/\\#?%:\x00-\x1f]")
@@ -138,12 +144,12 @@ def _recursion_problems(arch: ArchConfig) -> Iterator[Problem]:
             "levels share the blocks of L_layers",
         )
     if arch.name == "hrm_v2":
-        for name, only in (("H_cycles", 1), ("grad_cycles", 1), ("depth_curriculum", "off")):
-            if getattr(arch, name) not in (only, "all" if name == "grad_cycles" else only):
+        for name, allowed in _ONE_PASS.items():
+            if getattr(arch, name) not in allowed:
                 yield Problem(
                     (f"arch.{name}", "arch.name"),
                     f"{{0}} has no effect on {{1}}, whose ACT steps are one pass each; allowed: "
-                    f"arch.{name}={only}",
+                    f"arch.{name}={allowed[0]}",
                 )
     elif isinstance(arch.grad_cycles, int) and arch.grad_cycles > arch.L_cycles:
         yield Problem(

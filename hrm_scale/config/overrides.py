@@ -165,7 +165,7 @@ def _not_an_override(argument: str, keys: list[str]) -> str:
     typed = f" Did you mean '{near}={rest if equals else 'VALUE'}'?" if near else ""
     if argument.startswith("-"):
         return (
-            f"unknown option '{argument}' (command line); options are --help, --show and, to train, "
-            f"--dry-run; settings are KEY=VALUE without dashes.{typed}"
+            f"unknown option '{argument}' (command line); options are --help, --show and, to "
+            f"train, --dry-run; settings are KEY=VALUE without dashes.{typed}"
         )
     return f"'{argument}' (command line) is not KEY=VALUE.{typed}"

@@ -130,6 +130,37 @@ def test_floor_of_heads_is_allowed_for_the_baseline_only() -> None:
     assert "not divisible" in problems("arch=hrm_v2_params_matched arch.num_heads=1000")[0]
 
 
+@pytest.mark.parametrize(
+    ("line", "parts"),
+    [
+        ("arch=trm arch.mlp_t=true", ("arch.mlp_t=true", "pos_encodings=none, or learned")),
+        ("arch.grad_cycles=3", ("grad_cycles=3", "arch.L_cycles=2", "1 to 2, or all")),
+        ("arch=hrm_v2_params_matched arch.H_cycles=2", ("no effect", "arch.H_cycles=1")),
+        ("arch=hrm_v2_params_matched arch.grad_cycles=2", ("no effect", "arch.grad_cycles=1")),
+        ("arch=hrm_v2_params_matched arch.depth_curriculum=cgar", ("depth_curriculum=off",)),
+        ("arch.H_layers=0", ("without a high level", "arch=trm")),
+        ("arch=trm arch.puzzle_emb_ndim=0", ("puzzle_emb_len=16", "puzzle_emb_len=0")),
+        ("arch=trm arch.puzzle_emb_ndim=9000", ("1 to 8192 numbers",)),
+        (
+            "arch.depth_curriculum=cgar epochs=null max_time=1h",
+            ("share of steps done", "max_steps, max_samples or epochs"),
+        ),
+        ("init_from=./a resume=./b", ("init_from=./a", "resume=./b", "one of them")),
+    ],
+)
+def test_switches_that_do_not_go_together_say_why(line: str, parts: tuple[str, ...]) -> None:
+    (problem,) = problems(line)
+    for part in parts:
+        assert part in problem
+
+
+@pytest.mark.parametrize("arch", ["hrm_v1", "trm", "urm"])
+def test_the_published_spelling_of_q_continue_is_the_same_run(arch: str) -> None:
+    for published, ours in (("true", "none"), ("false", "bootstrap")):
+        one = compose([f"arch={arch}", f"+arch.no_ACT_continue={published}"]).run
+        assert one == compose([f"arch={arch}", f"arch.q_continue={ours}"]).run
+
+
 def test_all_problems_at_once_one_line_each() -> None:
     lines = problems(
         "experiment=sudoku_cpu arch.L_cycle=3 lr=abc global_batch_sze=3 --seed=1 max_time=2x "
