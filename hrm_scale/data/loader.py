@@ -161,7 +161,7 @@ class Loader:
             raise DataError(f"data state version {state.get('v')!r} is unknown to this program")
         if state["fingerprint"] != self._meta.fingerprint:
             raise DataError(
-                f"the checkpoint was trained on data set {state['fingerprint'][:12]}…, this one"
+                f"the checkpoint was trained on data set {state['fingerprint'][:12]!r}…, this one"
                 f" ({self._name}) is {self._meta.fingerprint[:12]}…: give the data_path of that"
                 " data set"
             )
