@@ -230,10 +230,15 @@ def _build(run: RunConfig, presets: dict[str, str], engine: Engine) -> Trainer:
 
 
 def continue_command() -> str:
-    """What to type to go on with this run: the command that started it, or its launcher."""
-    if launcher := os.environ.get("HRM_SCALE_COMMAND"):
-        return redact(launcher)
-    return redact(shlex.join(["python", "-m", "hrm_scale.train", *sys.argv[1:]]))
+    """What to type to go on with this run: the command that started it, or its launcher.
+
+    Without its `resume=`: the run has checkpoints of its own now, wherever it began.
+    """
+    launcher = os.environ.get("HRM_SCALE_COMMAND")
+    typed = (
+        shlex.split(launcher) if launcher else ["python", "-m", "hrm_scale.train", *sys.argv[1:]]
+    )
+    return redact(shlex.join(word for word in typed if not word.startswith("resume=")))
 
 
 def _check_evaluation(run: RunConfig, engine: Engine) -> None:

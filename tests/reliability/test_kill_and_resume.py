@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import signal
 from pathlib import Path
@@ -135,8 +136,7 @@ def test_asked_to_stop_it_saves_says_how_to_go_on_and_ends_the_same(
 ) -> None:
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     train_here(data, whole, **SETTINGS)
-    line = arguments(data, stopped, **SETTINGS)
-    process = start(TRAIN, *line)
+    process = start(TRAIN, *arguments(data, stopped, resume="never", **SETTINGS))
     wait_until(lambda: any(step >= 20 for step in saved_steps(stopped)), process)
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=60)
@@ -144,13 +144,12 @@ def test_asked_to_stop_it_saves_says_how_to_go_on_and_ends_the_same(
     (message,) = error_lines(err)
     assert "SIGTERM" in message
     assert "Traceback" not in err
-    # The very command that was typed, and a checkpoint at the very step.
-    command = message.split("Continue with: ")[1]
-    assert command.startswith("python -m hrm_scale.train ")
-    assert f"checkpoint_path={stopped}" in command
     last = saved_steps(stopped)[-1]
     assert f"after step {last}" in message
-    done = call(TRAIN, *line)
+    # The command it tells goes on, although the one that was typed asked to begin anew.
+    command = shlex.split(message.split("Continue with: ")[1])
+    assert command[:3] == ["python", "-m", "hrm_scale.train"]
+    done = call(TRAIN, *command[3:])
     assert done.returncode == 0, done.stderr
     assert_same_end(whole, stopped)
 
