@@ -16,6 +16,7 @@ from hrm_scale.errors import (
     ConfigError,
     HrmError,
 )
+from hrm_scale.training.stop import TIME_IS_UP
 from tools.run_history import METRICS, lines_of, number_of, read_events, record_of, text_of
 from tools.sweep_grid import Cell
 
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 EVALUATION = "evaluation"
 CONFIG = "config.yaml"
 NEW, STARTED, TO_EVALUATE, FINISHED = "new", "started", "to evaluate", "finished"
-# How a run of the whole time it was given ends; see hrm_scale/training/stop.py.
-_TIME_IS_UP = "time limit max_time reached"
 # Settings that may differ between two starts of a cell: where it is and what it shows.
 _NO_MATTER = ("checkpoint_path", "resume", "project_name", "run_name", "log.")
 
@@ -105,7 +104,7 @@ def state_of(run_dir: Path) -> str:
     code = None if events.end is None else number_of(events.end, "exit_code")
     if code == EXIT_OK:
         return FINISHED
-    if code == EXIT_STOPPED and text_of(events.end or {}, "text").startswith(_TIME_IS_UP):
+    if code == EXIT_STOPPED and text_of(events.end or {}, "text").startswith(TIME_IS_UP):
         return FINISHED if (run_dir / EVALUATION / "results.json").exists() else TO_EVALUATE
     return STARTED
 

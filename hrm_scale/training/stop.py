@@ -19,12 +19,13 @@ from types import FrameType
 from typing import Any
 
 STOP_FILE = "STOP"
+TIME_IS_UP = "time limit max_time reached"
 _SIGNALS = ("SIGTERM", "SIGINT", "SIGUSR1")
 # Order matters: ranks agree on the largest number, and every rank must find the same text for it.
 _REASONS = (
     "",
     f"file {STOP_FILE} in the run folder",
-    "time limit max_time reached",
+    TIME_IS_UP,
     *(f"signal {name}" for name in _SIGNALS),
 )
 _STOP_FILE_EVERY = 1.0  # seconds; a look at a network file system is not free
@@ -119,7 +120,7 @@ class StopRequest:
             and self._elapsed is not None
             and self._elapsed() >= self._max_seconds
         ):
-            self._code = _REASONS.index("time limit max_time reached")
+            self._code = _REASONS.index(TIME_IS_UP)
         elif self._stop_file is not None and self._now() - self._looked >= _STOP_FILE_EVERY:
             self._looked = self._now()
             if self._stop_file.exists():

@@ -32,7 +32,7 @@ from hrm_scale.training.performance import peak_flops, peak_memory_bytes
 from hrm_scale.training.saving import Saving
 from hrm_scale.training.snapshot import TrainState, put_back
 from hrm_scale.training.step import Rates, StepResult, train_step
-from hrm_scale.training.stop import StopRequest
+from hrm_scale.training.stop import TIME_IS_UP, StopRequest
 from hrm_scale.training.watch import Watch
 
 
@@ -278,9 +278,11 @@ class Trainer:
 
     def _stop(self, reason: str) -> None:
         self.saving.save(must=True)
+        # Typed again as it is, the command would stop at once.
+        advice = " max_time counts all starts: type a larger one." if reason == TIME_IS_UP else ""
         raise Stopped(
             f"{reason}: stopped after step {self.state.step}, saved in"
-            f" {self.saving.checkpoints.last_path}."
+            f" {self.saving.checkpoints.last_path}.{advice}"
             f" Continue with: {self.saving.continue_command}"
         )
 

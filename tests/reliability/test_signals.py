@@ -173,6 +173,7 @@ def test_two_ranks_stop_together(
         started.signal(signal.Signals[how], rank=1)
     assert started.codes() == [75, 75], started.output()
     assert_stopped(run, started.errors(), reason, "hrm_scale.train")
+    assert ("type a larger one" in started.errors()[0]) == (how == "max_time")
     assert "Traceback" not in started.output()
     assert not (run / "STOP").exists()
 
