@@ -105,9 +105,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     plot.add_argument(
         "--x",
-        choices=("step", "samples", "hours"),
+        choices=("step", "samples", "hours", "flops"),
         default="step",
-        help="horizontal axis; hours of training without evaluation and saving (default step)",
+        help="horizontal axis; hours and FLOPs are those of training alone (default step)",
     )
     plot.add_argument(
         "--smooth",

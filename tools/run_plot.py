@@ -29,7 +29,12 @@ SUFFIXES = (".png", ".svg")
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 # A curve's style says which of a panel it is, so that colours can say which run.
 _STYLES: Any = ("-", "--", ":", "-.", (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)))
-_AXES = {"step": "optimizer step", "samples": "samples trained on", "hours": "hours of training"}
+_AXES = {
+    "step": "optimizer step",
+    "samples": "samples trained on",
+    "hours": "hours of training",
+    "flops": "FLOPs of training",
+}
 _SETTINGS: dict[Any, Any] = {
     "font.size": 10.0,
     "axes.titlesize": 11.0,
@@ -59,7 +64,7 @@ def draw(
     """Draw runs into one picture and return where it is.
 
     out: a `.png` or `.svg` file; None is `RUN_DIR/plot.png`, or `plot.png` here for several runs.
-    metrics: a panel each, none for the usual six. axis: `step`, `samples` or `hours`.
+    metrics: a panel each, none for the usual six. axis: `step`, `samples`, `hours` or `flops`.
     smooth: points that a training curve is averaged over.
 
     Raises ConfigError for what cannot be drawn, EnvironmentProblem without matplotlib.

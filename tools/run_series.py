@@ -1,4 +1,4 @@
-"""The curves of a run: what `metrics.jsonl` holds, by name, over steps, samples or hours."""
+"""The curves of a run: what `metrics.jsonl` holds, by name, over steps, samples, hours or FLOPs."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tools.run_history import METRICS, lines_of, number_of, read_events, record_
 
 SAMPLES = "perf/samples"
 SPEED = "perf/examples_per_second"
+RATE = "perf/gflops"
 # More points than a picture has pixels cost time and megabytes and show nothing.
 MAX_POINTS = 4000
 
@@ -60,30 +61,33 @@ def read_curves(run_dir: Path) -> RunCurves:
 
 
 def place(run: RunCurves, axis: str, steps: np.ndarray) -> np.ndarray:
-    """Where `steps` are on a horizontal axis: `step`, `samples` (trained on) or `hours`.
+    """Where `steps` are on a horizontal axis: `step`, `samples` (trained on), `hours` or `flops`.
 
-    Hours are those of training: samples over measured speed, so neither evaluation nor saving nor
-    the time between two starts counts. Raises ConfigError when the run did not report it.
+    Hours and FLOPs are those of training: samples over measured speed, times measured FLOP/s; so
+    neither evaluation nor saving nor the time between two starts counts. Raises ConfigError when
+    the run did not report it.
     """
     if axis == "step":
         return steps
-    known, samples = _rising(run, SAMPLES)
+    known, samples = _rising(run, SAMPLES, axis)
     if axis == "samples":
         return np.interp(steps, known, samples)
-    at, speeds = _rising(run, SPEED)
-    positive = speeds > 0
-    if not positive.any():
-        raise ConfigError(_unreported(run, SPEED, "hours"))
-    speed = np.interp(known[1:], at[positive], speeds[positive])
-    hours = np.concatenate([[0.0], np.cumsum(np.diff(samples) / speed)]) / 3600
-    return np.interp(steps, known, hours)
+    at, speeds = _rising(run, SPEED, axis)
+    at, speeds = at[speeds > 0], speeds[speeds > 0]
+    if not len(at):
+        raise ConfigError(_unreported(run, SPEED, axis))
+    each = 1 / (3600 * speeds)
+    if axis == "flops":
+        each = 1e9 * np.interp(at, *_rising(run, RATE, axis)) / speeds
+    spent = np.diff(samples) * np.interp(known[1:], at, each)
+    return np.interp(steps, known, np.concatenate([[0.0], np.cumsum(spent)]))
 
 
-def _rising(run: RunCurves, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Steps and finite values of a counter that starts at 0, steps strictly rising."""
+def _rising(run: RunCurves, name: str, axis: str) -> tuple[np.ndarray, np.ndarray]:
+    """Steps and finite values of what `axis` needs, 0 at first, steps strictly rising."""
     series = run.series.get(name)
     if series is None or not np.isfinite(series.values).any():
-        raise ConfigError(_unreported(run, name, "samples" if name == SAMPLES else "hours"))
+        raise ConfigError(_unreported(run, name, axis))
     finite = np.isfinite(series.values)
     steps, first = np.unique(series.steps[finite], return_index=True)
     values = series.values[finite][first]

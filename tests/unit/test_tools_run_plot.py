@@ -29,6 +29,7 @@ def write_run(folder: Path, steps: int = 6, **more: Any) -> Path:
     for step in range(10, 10 * steps + 1, 10):
         train = {"lm_loss": 2 / step, "exact_accuracy": step / 100, "lr": 1e-4, "steps": 3.0}
         perf = {"samples": 4.0 * step, "examples_per_second": 8.0, "peak_memory_bytes": 2.0**30}
+        perf["gflops"] = 24.0 if step <= 30 else 48.0  # 3, then 6 GFLOP a sample
         lines.append(
             {
                 "step": step,
@@ -59,6 +60,8 @@ def test_curves_restarts_and_axes(tmp_path: Path) -> None:
     assert place(curves, "step", steps).tolist() == [0, 15, 60]
     assert place(curves, "samples", steps).tolist() == [0, 60, 240]
     np.testing.assert_allclose(place(curves, "hours", steps), steps * 4 / 8 / 3600)
+    work = [0, 15 * 4 * 3e9, (30 * 3 + 30 * 6) * 4e9]
+    np.testing.assert_allclose(place(curves, "flops", steps), work)
 
 
 def test_not_finite_values_are_gaps(tmp_path: Path) -> None:
@@ -190,6 +193,7 @@ def test_chosen_metrics(tmp_path: Path) -> None:
         (["--out", "folder.png"], "is a folder"),
         (["--x", "samples"], "needs perf/samples"),
         (["--x", "hours"], "needs perf/samples"),
+        (["--x", "flops"], "needs perf/samples"),
         (["--smooth", "-3"], "not a number of logged points"),
         (["--x", "days"], "invalid choice: 'days'"),
     ],
