@@ -25,14 +25,18 @@ def test_provenance_names_every_kind_of_source() -> None:
     assert source["lr"] == "command line"
     assert source["arch.rope_theta"] == "command line"
     assert source["arch.hidden_size"] == "experiment sudoku_cpu"
-    assert source["arch.H_cycles"] == "arch hrm_v1"
-    assert source["arch.puzzle_emb_ndim"] == "arch hrm_v1: ${.hidden_size}"
+    assert source["arch.grad_cycles"] == "arch trm_mlp"
     assert source["beta1"] == "default (train.yaml)"
     assert source["arch.act_enabled"] == "schema default"
     assert source["checkpoint_path"] == "derived"
     assert set(source) == {key for key, _ in leaves(resolved.run)}
-    assert resolved.presets == {"arch": "hrm_v1", "experiment": "sudoku_cpu"}
-    assert resolved.run.arch.puzzle_emb_ndim == resolved.run.arch.hidden_size == 128
+    assert resolved.presets == {"arch": "trm_mlp", "experiment": "sudoku_cpu"}
+
+
+def test_provenance_of_a_value_taken_from_another_key() -> None:
+    resolved = compose(["arch=trm_mlp", "arch.hidden_size=96"])
+    assert resolved.provenance["arch.puzzle_emb_ndim"] == "arch trm_mlp: ${.hidden_size}"
+    assert resolved.run.arch.puzzle_emb_ndim == resolved.run.arch.hidden_size == 96
 
 
 @pytest.mark.parametrize("sign", ["", "+", "++"])

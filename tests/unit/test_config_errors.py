@@ -173,7 +173,7 @@ def test_all_problems_at_once_one_line_each() -> None:
     assert sum("data.window=0" in line for line in lines) == 1
     assert len(lines) == 10
     heads = next(line for line in lines if "num_heads=7" in line)
-    assert "arch.hidden_size=128 (experiment/sudoku_cpu.yaml line " in heads
+    assert "arch.hidden_size=96 (experiment/sudoku_cpu.yaml line " in heads
 
 
 def test_a_rule_about_a_wrong_value_is_not_reported_twice() -> None:
