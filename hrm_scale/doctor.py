@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from hrm_scale import __version__
 from hrm_scale.errors import EXIT_ENVIRONMENT, EXIT_OK, run_cli
-from hrm_scale.machine import GIB, cpu_flags, cpu_model, memory_bytes, usable_cores
+from hrm_scale.machine import GIB, bfloat16_flags, cpu_flags, cpu_model, memory_bytes, usable_cores
 
 if TYPE_CHECKING:
     import torch
@@ -169,13 +169,11 @@ def _bfloat16_support(torch: Any, device: torch.device) -> tuple[bool, str]:
     if device.type == "cuda":
         major, minor = torch.cuda.get_device_capability(device)
         return major >= 8, f"compute capability {major}.{minor}, native from 8.0"
-    flags = cpu_flags()
-    found = [flag for flag in ("amx_bf16", "avx512_bf16", "sve_bf16", "bf16") if flag in flags]
-    if found:
+    if found := bfloat16_flags():
         return True, f"processor has {', '.join(found)}"
     return (
         False,
-        "processor has neither avx512_bf16 nor amx_bf16" if flags else "no CPU flags known",
+        "processor has neither avx512_bf16 nor amx_bf16" if cpu_flags() else "no CPU flags known",
     )
 
 

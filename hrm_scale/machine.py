@@ -40,6 +40,12 @@ def cpu_flags() -> set[str]:
     return flags
 
 
+def bfloat16_flags() -> list[str]:
+    """Which of the processor's features compute in bfloat16; without any it is emulated."""
+    flags = cpu_flags()
+    return [name for name in ("amx_bf16", "avx512_bf16", "sve_bf16", "bf16") if name in flags]
+
+
 def memory_bytes() -> tuple[int, int]:
     """Total and available memory, the container's limit taken into account; 0 when unknown."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hrm_scale import doctor
+from hrm_scale import doctor, machine
 
 ROOT = Path(__file__).resolve().parents[2]
 Usage = namedtuple("Usage", "total used free")
@@ -73,7 +73,8 @@ def test_bfloat16_on_a_cpu_is_read_from_its_flags(
 ) -> None:
     import torch
 
-    monkeypatch.setattr(doctor, "cpu_flags", lambda: flags)
+    for module in (doctor, machine):
+        monkeypatch.setattr(module, "cpu_flags", lambda: flags)
     assert doctor._bfloat16_support(torch, torch.device("cpu"))[0] is native
 
 
