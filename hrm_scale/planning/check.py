@@ -61,8 +61,9 @@ class Checked:
 
 def compiled_cases() -> list[Case]:
     """`CASES` as they are checked compiled: with fused attention, since a GPU never computes it by
-    plain matrix products; and in fp32 where the CPU has no bf16 instructions, since the compiler
-    then keeps widened values in memory that no GPU has."""
+    plain matrix products; and in fp32 where the CPU has no bf16 instructions, since the
+    compiled step then takes a tenth more memory than planned, and in fp32 does not (the cause is
+    taken to be bf16 values widened in memory, which no GPU needs)."""
     cases = [replace(case, attention="sdpa") for case in CASES]
     return cases if bfloat16_flags() else [replace(case, dtype="float32") for case in cases]
 
