@@ -73,21 +73,25 @@ def encode(grid: np.ndarray, row: int = 0, column: int = 0) -> np.ndarray:
     return frame.ravel()
 
 
-def crop(tokens: np.ndarray, row: int = 0, column: int = 0) -> np.ndarray:
-    """The grid in tokens [900], right or not: the largest rectangle of colours from (row, column).
+def crop_sizes(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Height and width of the grid at the top left of each frame of tokens [n, h, w], int64 [n].
 
-    Over the first r rows the shortest run of colours counts; of equally large rectangles the first
-    wins. Anything but a colour in the corner gives a grid of 0x0. (The published evaluation.)
+    The largest rectangle of colours: over its first r rows the shortest run of colours counts; of
+    equally large ones the first wins. Anything but a colour in the corner gives 0x0. (The
+    published evaluation.)
     """
+    blocked = (frames < FIRST_COLOUR) | (frames >= VOCABULARY)
+    runs = np.where(blocked.any(axis=2), blocked.argmax(axis=2), frames.shape[2])
+    widths = np.minimum.accumulate(runs, axis=1)
+    heights = (widths * np.arange(1, frames.shape[1] + 1)).argmax(axis=1) + 1
+    widths = widths[np.arange(len(frames)), heights - 1]
+    return np.where(widths > 0, heights, 0), widths
+
+
+def crop(tokens: np.ndarray, row: int = 0, column: int = 0) -> np.ndarray:
+    """The grid in tokens [900], right or not, whose corner lies at (row, column): `crop_sizes`."""
     frame = np.asarray(tokens).reshape(SIDE, SIDE)[row:, column:]
-    blocked = (frame < FIRST_COLOUR) | (frame >= VOCABULARY)
-    runs = np.where(blocked.any(axis=1), blocked.argmax(axis=1), frame.shape[1])
-    widths = np.minimum.accumulate(runs)
-    areas = widths * np.arange(1, len(widths) + 1)
-    height = int(areas.argmax()) + 1
-    width = int(widths[height - 1])
-    if width == 0:
-        return np.empty((0, 0), np.uint8)
+    (height,), (width,) = crop_sizes(frame[None])
     return (frame[:height, :width] - FIRST_COLOUR).astype(np.uint8)
 
 
