@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
+from hrm_scale.data.maze_wave import MAX_SIDE
 from hrm_scale.errors import DataError
 from shards.csv_rows import Problems, decode, read_rows
 from shards.maze_rules import CHARACTERS, bad_rows, row_problem
 from shards.maze_set import Mazes
-from shards.maze_wave import MAX_SIDE
 
 COLUMNS = ("question", "answer")
 _LETTERS = {letter: token for token, letter in enumerate(CHARACTERS, 1)}

@@ -19,11 +19,12 @@ from multiprocessing import get_context
 import numpy as np
 
 from hrm_scale.data.counter import below, draws, make_key
+from hrm_scale.data.maze_paths import FREE, GOAL, START, WALL
+from hrm_scale.data.maze_wave import far_cells, one_of, pack, peel, single, sizes, sweep, unpack
 from hrm_scale.errors import ConfigError
-from shards.maze_rules import FREE, GOAL, START, WALL, rule_labels
+from shards.maze_rules import rule_labels
 from shards.maze_set import Mazes
 from shards.maze_symmetry import layout_keys
-from shards.maze_wave import far_cells, one_of, pack, peel, single, sizes, sweep, unpack
 
 WALLS = (250, 450)
 """Fewest and most walls of a board of 900 cells; other boards have the same shares."""

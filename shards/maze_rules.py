@@ -1,4 +1,4 @@
-"""What a maze record is: tokens, the rule of its label, and what can be wrong with one.
+"""What a maze record is: the rule of its label, and what can be wrong with one.
 
 A board of side x side cells: walls, free cells, one start S and one goal G; moves go to the four
 neighbours. The label is the board with the free cells of one shortest path from S to G turned into
@@ -16,9 +16,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from shards.maze_wave import pack, single, waves
+from hrm_scale.data.maze_paths import (
+    FREE,
+    GOAL,
+    PATH,
+    START,
+    WALL,
+    is_shortest_path,
+    shortest_moves,
+)
+from hrm_scale.data.maze_wave import pack, single, waves
 
-PAD, WALL, FREE, START, GOAL, PATH = range(6)
 VOCABULARY = 6
 CHARACTERS = "# SGo"
 """Character i has token i + 1."""
@@ -32,10 +40,7 @@ def bad_rows(inputs: np.ndarray, labels: np.ndarray, side: int) -> np.ndarray:
 
     inputs, labels: uint8 [n, side * side], any tokens. ValueError for a side above MAX_SIDE.
     """
-    bad = _malformed(inputs) | _not_a_drawing(inputs, labels)
-    sound = np.flatnonzero(~bad)
-    bad[sound] = ~valid_paths(inputs[sound], labels[sound], side)
-    return bad
+    return ~is_shortest_path(inputs, labels, side)
 
 
 def row_problem(inputs: np.ndarray, labels: np.ndarray, side: int) -> str | None:
@@ -63,47 +68,9 @@ def row_problem(inputs: np.ndarray, labels: np.ndarray, side: int) -> str | None
     drawn = int((labels == PATH).sum())
     if drawn != moves - 1:
         return f"answer has {drawn} cells 'o', the shortest path has {moves - 1} ({moves} moves)"
-    if not valid_paths(inputs[None], labels[None], side)[0]:
+    if not is_shortest_path(inputs[None], labels[None], side)[0]:
         return "the cells 'o' of the answer are not one path from S to G"
     return None
-
-
-def valid_paths(inputs: np.ndarray, answers: np.ndarray, side: int) -> np.ndarray:
-    """bool [n]: do the 'o' of the answer mark a shortest path from S to G of the question?
-
-    uint8 [n, side * side]; the questions are sound, the answers may hold anything: an answer that
-    is not the question with some free cells turned into 'o' is not valid. This is the looser
-    measure of an answer; the strict one compares it with the label token by token.
-    """
-    valid = ~_not_a_drawing(inputs, answers)
-    for start in range(0, len(inputs), _BLOCK):
-        part = slice(start, start + _BLOCK)
-        on_path = answers[part] == PATH
-        moves = shortest_moves(inputs[part], side)
-        # Of a shortest path no two cells touch but neighbours along it. So S and G have one
-        # neighbour on it and all others two; that holds for a path and separate rings as well, but
-        # a path alone has at least as many cells as there may be.
-        ends = (inputs[part] == START) | (inputs[part] == GOAL)
-        degrees = _neighbours(on_path | ends, side)
-        wanted = np.where(ends, 1, 2)
-        regular = ((degrees == wanted) | ~(on_path | ends)).all(axis=1)
-        valid[part] &= regular & (on_path.sum(axis=1) == moves - 1)
-    return valid
-
-
-def shortest_moves(inputs: np.ndarray, side: int) -> np.ndarray:
-    """Moves of a shortest path from S to G, int64 [n]; -1 where there is none."""
-    moves = np.full(len(inputs), -1, np.int64)
-    for start in range(0, len(inputs), _BLOCK):
-        part = slice(start, start + _BLOCK)
-        goal = pack(inputs[part] == GOAL, side)
-        moves_here = moves[part]
-        start_cell = pack(inputs[part] == START, side)
-        for distance, front in enumerate(waves(_open_cells(inputs[part], side), start_cell), 1):
-            moves_here[((front & goal) != 0).any(axis=0)] = distance
-            if (moves_here >= 0).all():
-                break
-    return moves
 
 
 def rule_labels(inputs: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
@@ -127,7 +94,7 @@ def follows_rule(inputs: np.ndarray, labels: np.ndarray, side: int) -> np.ndarra
 def _draw(boards: np.ndarray, side: int) -> np.ndarray:
     """Draw the rule's path into boards [n, cells], in place; the moves it has, or -1."""
     goal = pack(boards == GOAL, side)
-    fronts = [goal, *waves(_open_cells(boards, side), goal)]
+    fronts = [goal, *waves(pack(boards != WALL, side), goal)]
     row, column = np.divmod((boards == START).argmax(axis=1), side)
     moves = np.full(len(boards), -1, np.int64)
     here = single(row, column, goal)
@@ -152,32 +119,6 @@ def _draw(boards: np.ndarray, side: int) -> np.ndarray:
         assert found.all()
         boards[active, row[active] * side + column[active]] = PATH
     return moves
-
-
-def _open_cells(inputs: np.ndarray, side: int) -> np.ndarray:
-    return pack(inputs != WALL, side)
-
-
-def _malformed(inputs: np.ndarray) -> np.ndarray:
-    strange = ((inputs < WALL) | (inputs > GOAL)).any(axis=1)
-    counts = [(inputs == token).sum(axis=1) for token in (START, GOAL)]
-    return strange | (counts[0] != 1) | (counts[1] != 1)
-
-
-def _not_a_drawing(inputs: np.ndarray, answers: np.ndarray) -> np.ndarray:
-    """bool [n]: does the answer change anything but free cells into 'o'?"""
-    return ((inputs != answers) & ~((inputs == FREE) & (answers == PATH))).any(axis=1)
-
-
-def _neighbours(marked: np.ndarray, side: int) -> np.ndarray:
-    """How many of the four neighbours of each cell are marked: int8 of bool [n, side * side]."""
-    board = marked.reshape(-1, side, side).view(np.int8)
-    total = np.zeros_like(board)
-    total[:, 1:] += board[:, :-1]
-    total[:, :-1] += board[:, 1:]
-    total[:, :, 1:] += board[:, :, :-1]
-    total[:, :, :-1] += board[:, :, 1:]
-    return total.reshape(marked.shape)
 
 
 def _cell(cell: int, side: int) -> str:

@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 
 from hrm_scale.data.arc_grid import dihedral
-from shards.maze_rules import WALL
+from hrm_scale.data.maze_paths import WALL
 
 TRANSFORMATIONS = 8
 

@@ -10,18 +10,16 @@ import numpy as np
 import pytest
 
 from hrm_scale.data import open_dataset
+from hrm_scale.data.maze_paths import FREE, PATH, is_shortest_path
 from hrm_scale.errors import ConfigError, DataError, HrmError
 from shards.maze import main
 from shards.maze_csv import read_csv
 from shards.maze_generate import generate
 from shards.maze_rules import (
     CHARACTERS,
-    FREE,
-    PATH,
     bad_rows,
     follows_rule,
     rule_labels,
-    valid_paths,
 )
 from shards.maze_set import Mazes
 from shards.maze_symmetry import turn
@@ -211,7 +209,7 @@ def test_augmentation_stores_each_maze_once_a_stripe_and_says_what_it_breaks(
     assert data.split("test").examples == 6
     assert "transformations" not in data.index("test").columns
     assert (train["labels"] == PATH).sum(axis=1).tolist() == (train["ratings"] - 1).tolist()
-    assert valid_paths(train["inputs"], train["labels"], SIDE).all()
+    assert is_shortest_path(train["inputs"], train["labels"], SIDE).all()
 
 
 def test_same_arguments_same_bytes(tmp_path: Path) -> None:

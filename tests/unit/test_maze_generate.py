@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from hrm_scale.data.maze_paths import WALL, shortest_moves
+from hrm_scale.data.maze_wave import far_cells, pack, single, sizes, unpack
 from hrm_scale.errors import ConfigError
 from shards import maze_generate
 from shards.maze_generate import (
@@ -16,9 +18,8 @@ from shards.maze_generate import (
     may_be_long,
     wall_bounds,
 )
-from shards.maze_rules import WALL, bad_rows, follows_rule, shortest_moves
+from shards.maze_rules import bad_rows, follows_rule
 from shards.maze_symmetry import layout_keys
-from shards.maze_wave import far_cells, pack, single, sizes, unpack
 
 
 def test_mazes_are_sound_long_and_different() -> None:

@@ -13,22 +13,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shards.maze_rules import (
-    CHARACTERS,
+from hrm_scale.data.maze_paths import (
     FREE,
     GOAL,
     PATH,
     START,
     WALL,
+    is_shortest_path,
+    shortest_moves,
+)
+from hrm_scale.data.maze_wave import MAX_SIDE, far_cells, pack, peel, single, sweep, unpack
+from shards.maze_rules import (
+    CHARACTERS,
     bad_rows,
     follows_rule,
     row_problem,
     rule_labels,
-    shortest_moves,
-    valid_paths,
 )
 from shards.maze_symmetry import layout_keys, turn
-from shards.maze_wave import MAX_SIDE, far_cells, pack, peel, single, sweep, unpack
 
 
 def tokens(*rows: str) -> np.ndarray:
@@ -149,7 +151,7 @@ def test_another_shortest_path_is_valid_but_breaks_the_rule() -> None:
     question = tokens("S  ", "   ", "  G")
     ours, other = tokens("S  ", "o  ", "ooG"), tokens("Soo", "  o", "  G")
     both = np.stack([question, question]), np.stack([ours, other])
-    assert valid_paths(*both, 3).tolist() == [True, True]
+    assert is_shortest_path(*both, 3).tolist() == [True, True]
     assert follows_rule(*both, 3).tolist() == [True, False]
 
 
@@ -161,7 +163,7 @@ def test_a_ring_beside_a_path_is_not_valid() -> None:
     answer[0, 1] = answer[0, 2] = answer[5, 4] = answer[5, 3] = answer[5, 2] = PATH
     answer[2:4, 2:4] = PATH
     assert (answer == PATH).sum() == 9
-    assert not valid_paths(board.reshape(1, -1), answer.reshape(1, -1), 6)[0]
+    assert not is_shortest_path(board.reshape(1, -1), answer.reshape(1, -1), 6)[0]
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
