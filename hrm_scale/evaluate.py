@@ -2,86 +2,96 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
+import os
+from collections.abc import Mapping
+from datetime import timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 from hrm_scale.config.entry import resolve
-from hrm_scale.errors import ConfigError, run_cli
+from hrm_scale.errors import HrmError, run_cli
+
+if TYPE_CHECKING:
+    from hrm_scale.config.schema_inference import EvaluateConfig
+    from hrm_scale.engine import Engine
 
 DESCRIPTION = "Evaluate a checkpoint: exact accuracy beside three trivial baselines."
 
+# How a training run calls what an evaluation calls otherwise.
+_TRAINING_NAMES = {"arch.halt_max_steps": "halt_max_steps", "global_batch_size": "batch_size"}
+
 
 def main(arguments: list[str]) -> int:
-    resolved = resolve(arguments, DESCRIPTION, "evaluate")
-    if resolved is None:
-        return 0
-
-    from hrm_scale.data import open_dataset
-    from hrm_scale.evaluation.evaluate import evaluate
-    from hrm_scale.evaluation.report import Progress, render_results
-    from hrm_scale.evaluation.restore import pick_device, restore
-
-    run = resolved.run
-    device = pick_device(run.engine.device)
-    restored = restore(
-        Path(run.checkpoint),
-        device=device,
-        halt_max_steps=run.halt_max_steps,
-        dtype=run.dtype,
-        attention=run.engine.attention,
-        compiled=run.engine.compile is True,
-        weights=run.weights,
-    )
-    path = run.data_path or restored.run.data_path
-    dataset = open_dataset(path)
-    for name in ("kind", "vocab_size", "seq_len"):
-        ours, theirs = getattr(restored.meta, name), getattr(dataset.meta, name)
-        if ours != theirs:
-            raise ConfigError(
-                f"data_path={path} has {name}={theirs}, the checkpoint was trained with {ours}:"
-                " give data of the same kind with data_path=DIR"
-            )
-    if restored.table is not None:
-        known, asked = restored.table.num_identifiers, dataset.meta.num_puzzle_identifiers
-        if asked > known:
-            raise ConfigError(
-                f"data_path={path} has {asked} puzzle identifiers, the checkpoint knows {known}:"
-                " give the data set that it was trained on"
-            )
-    rows = min(run.limit or dataset.split(run.split).examples, dataset.split(run.split).examples)
-    progress = Progress(rows)
-    results = evaluate(
-        restored.model,
-        restored.table,
-        dataset,
-        split=run.split,
-        batch_size=run.batch_size or restored.run.global_batch_size,
-        limit=run.limit,
-        seed=run.seed,
-        loss_type=restored.run.arch.loss.loss_type,
-        device=device,
-        progress=progress.update,
-    )
-    progress.close()
-    assert results is not None
-    print(render_results(results, restored.source, f"{path} ({run.split})"))
-    if run.output_dir is not None:
-        folder = Path(run.output_dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        document = {
-            "checkpoint": str(restored.checkpoint.path),
-            "step": restored.checkpoint.step,
-            "weights": "averaged" if restored.averaged else "raw",
-            "data": {"path": path, "fingerprint": dataset.meta.fingerprint, "split": run.split},
-            "limit": run.limit,
-            "seed": run.seed,
-            "halt_max_steps": restored.model.config.halt_max_steps,
-            "results": results,
-        }
-        file = folder / "results.json"
-        file.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-        print(f"written: {file}")
+    try:
+        resolved = resolve(arguments, DESCRIPTION, "evaluate")
+    except HrmError as error:
+        error.told = int(os.environ.get("RANK", "0")) > 0  # every process reads the same arguments
+        raise
+    if resolved is not None:
+        run(resolved.run)
+        _processes(resolved.run.engine.device).close()
     return 0
+
+
+def evaluate_checkpoint(
+    checkpoint_path: str | os.PathLike[str],
+    data_path: str | os.PathLike[str] | None = None,
+    output_dir: str | os.PathLike[str] | None = None,
+    config_overrides: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Evaluate a checkpoint from a program, as the command does; returns what `results.json` holds.
+
+    config_overrides: keys of `python -m hrm_scale.evaluate --help`, dotted or nested; the training
+    names `arch.halt_max_steps` and `global_batch_size` are understood as well. Under a launcher
+    every process calls it, and every one gets the results. Raises HrmError, one line.
+    """
+    from hrm_scale.config.compose import compose
+    from hrm_scale.config.leaves import flatten
+    from hrm_scale.config.values import format_value
+
+    given: dict[str, Any] = {"checkpoint": os.fspath(checkpoint_path)}
+    for name, path in (("data_path", data_path), ("output_dir", output_dir)):
+        if path is not None:
+            given[name] = os.fspath(path)
+    for name, value in flatten(config_overrides or {}):
+        if isinstance(value, list | tuple):
+            value = ",".join(map(str, value))
+        given[_TRAINING_NAMES.get(name, name)] = value
+    # Text is taken as it stands on the command line, so it needs no quotes here either.
+    settings = [
+        f"{name}={value if isinstance(value, str) else format_value(value)}"
+        for name, value in given.items()
+    ]
+    return run(compose(settings, "evaluate").run)
+
+
+def run(config: EvaluateConfig) -> dict[str, Any]:
+    """Evaluate as configured, print what was found, write the files; returns the document."""
+    from hrm_scale.evaluation.outputs import document_of, tell, write
+    from hrm_scale.evaluation.session import Session
+
+    engine = _processes(config.engine.device)
+    with engine.shared_fate():
+        session = Session(config, engine)
+    found = session.run()
+    document = document_of(session, found)
+    with engine.shared_fate():
+        if engine.rank == 0:
+            tell(session, found)
+            write(session, found, document)
+    first: dict[str, Any] = engine.gather_objects(document)[0]
+    return first
+
+
+@lru_cache(maxsize=1)
+def _processes(device: str) -> Engine:
+    """The processes that share the work; joined once, however many evaluations a program makes."""
+    from hrm_scale.engine import PlainEngine
+    from hrm_scale.evaluation.restore import pick_device
+
+    pick_device(device)
+    # Some may be slower than others, and they meet at the end only.
+    return PlainEngine(device, timedelta(hours=6))
 
 
 if __name__ == "__main__":

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from hrm_scale.models import ActModel, Draws, ModelConfig, build_model
+from hrm_scale.models import ActModel, Carry, Draws, ModelConfig, Outputs, build_model, refill
+from hrm_scale.optim.puzzle_table import PuzzleTable
 
 IGNORED = -100
 
@@ -58,3 +60,15 @@ def no_exploration(rows: int) -> Draws:
 def exploring(rows: int, minimum: int) -> Draws:
     """Draws under which every slot explores (at any probability above 0) for `minimum` steps."""
     return Draws(torch.zeros(rows), torch.full((rows,), minimum, dtype=torch.int32))
+
+
+def eval_steps(
+    model: ActModel, table: PuzzleTable | None, batch: dict[str, Tensor]
+) -> Iterator[tuple[Carry, Outputs]]:
+    """Carry and outputs after each ACT step of a model in eval mode, by its own forward pass."""
+    carry = refill(model.initial_carry(batch), batch)
+    vectors = table.lookup(batch["puzzle_identifiers"]) if table else None
+    for _ in range(model.config.halt_max_steps):
+        with torch.no_grad():
+            carry, outputs = model(carry, vectors)
+        yield carry, outputs

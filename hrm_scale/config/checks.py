@@ -15,7 +15,7 @@ from hrm_scale.config.suggest import closest_value
 
 if TYPE_CHECKING:
     from hrm_scale.config.schema import ArchConfig, RunConfig
-    from hrm_scale.config.schema_inference import PredictConfig
+    from hrm_scale.config.schema_inference import EvaluateConfig, PredictConfig
 
 # What an architecture whose reasoning step is one pass can only have.
 _ONE_PASS: dict[str, tuple[object, ...]] = {
@@ -100,6 +100,42 @@ def train_problems(run: RunConfig) -> Iterator[Problem]:
         value = getattr(run, name)
         if value is not None and (not value.strip() or "\0" in value):
             yield Problem((name,), "{0} is blank; allowed: text")
+
+
+def evaluate_problems(config: EvaluateConfig) -> Iterator[Problem]:
+    """Settings of an evaluation that exclude or need each other."""
+    if config.steps is not None:
+        if config.halt_max_steps is not None:
+            yield Problem(
+                ("steps", "halt_max_steps"),
+                "{0} and {1} exclude each other: a sweep runs as many steps as its largest number",
+            )
+        if config.early_exit:
+            yield Problem(
+                ("steps", "early_exit"),
+                "{0} and {1} exclude each other: every puzzle runs all steps of a sweep; leave one "
+                "of them out",
+            )
+    for name in ("trajectories", "failures"):
+        if getattr(config, name) is not None and config.early_exit:
+            yield Problem(
+                (name, "early_exit"), "{0} and {1} exclude each other; leave one of them out"
+            )
+    if config.trajectories is not None:
+        if config.failures is not None:
+            yield Problem(
+                ("trajectories", "failures"),
+                "{0} and {1} exclude each other: make two evaluations",
+            )
+        if not config.noise and not config.random_start:
+            yield Problem(
+                ("trajectories", "noise", "random_start"),
+                "{0} with {1} and {2} would be the same path many times; allowed: noise above 0, "
+                "random_start=true, or both",
+            )
+    for name in ("failures", "aggregated_voting"):
+        if getattr(config, name) and config.output_dir is None:
+            yield Problem((name, "output_dir"), "{0} needs a folder; type output_dir=DIR")
 
 
 def predict_problems(config: PredictConfig) -> Iterator[Problem]:

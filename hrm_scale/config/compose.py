@@ -18,7 +18,7 @@ from hrm_scale.config.origins import Origin
 from hrm_scale.config.overrides import GROUPS, Overrides, parse_overrides
 from hrm_scale.config.problems import validate
 from hrm_scale.config.schema import RunConfig, Section
-from hrm_scale.config.schema_inference import SCHEMAS, EvaluateConfig, PredictConfig
+from hrm_scale.config.schema_inference import SCHEMAS, EvaluateConfig, PlayConfig, PredictConfig
 from hrm_scale.config.values import format_value, one_line
 from hrm_scale.errors import ConfigError
 
@@ -42,6 +42,8 @@ def compose(argv: list[str], base: Literal["train"] = "train") -> Resolved[RunCo
 def compose(argv: list[str], base: Literal["evaluate"]) -> Resolved[EvaluateConfig]: ...
 @overload
 def compose(argv: list[str], base: Literal["predict"]) -> Resolved[PredictConfig]: ...
+@overload
+def compose(argv: list[str], base: Literal["play"]) -> Resolved[PlayConfig]: ...
 def compose(argv: list[str], base: str = "train") -> Resolved[Any]:
     """The configuration that the arguments (without the program's name) ask for.
 

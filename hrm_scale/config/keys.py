@@ -136,7 +136,20 @@ EVALUATE: dict[str, str] = {
     "batch_size": "examples per batch; null is the run's global_batch_size",
     "seed": "seed of the subset",
     "halt_max_steps": "ACT steps per puzzle; null is as trained",
-    "output_dir": "folder for results and predictions; null writes none",
+    "early_exit": "let a puzzle go as soon as the halt head says so and the answer has stood for a "
+    "step, and take the next one in its place",
+    "steps": "accuracy after each of these numbers of ACT steps, from one pass: 1,2,4,8,16",
+    "trajectories": "accuracy with so many reasoning paths for each puzzle, the answer chosen by "
+    "halt head, by agreement and by the rules: 1,2,4,8",
+    "noise": "deviation of the noise added to the states of every path but the first, before each "
+    "ACT step",
+    "random_start": "start every path but the first from a random state",
+    "augmentation_counts": "ARC: accuracy with votes of so many augmentations, drawn from one "
+    "pass: 1,2,3,5,10,30,100",
+    "random_seed": "seed of those draws, and of noise and random states",
+    "aggregated_voting": "ARC: add the votes that earlier evaluations left in output_dir",
+    "failures": "write failures.html into output_dir, with so many of the puzzles that fail",
+    "output_dir": "folder for results, tables and plots; null writes none",
     "dtype": "arithmetic of the forward pass: auto (as trained), bfloat16 or float32",
     "weights": "which weights: averaged, raw, or auto (averaged where the checkpoint has them)",
     "engine.compile": "torch.compile: auto, true or false",
@@ -147,14 +160,37 @@ EVALUATE: dict[str, str] = {
 PREDICT: dict[str, str] = {
     "checkpoint": "folder of a checkpoint, or of a run (its newest checkpoint)",
     "puzzle": "one puzzle as text, row after row; '.', '0' or '_' is a blank cell",
-    "file": "file with one puzzle a line",
+    "file": "a file of puzzles: one a line, CSV, or ARC's JSON (of a task, or of several); - reads "
+    "standard input",
+    "data_path": "data set that names the ARC tasks the model knows; null is the one it was "
+    "trained on",
+    "trace": "show the answer after every ACT step",
+    "output": "file to write as well: .json (answers; ARC's form for ARC), .csv, .html or .gif "
+    "(the steps, animated)",
     "halt_max_steps": "ACT steps per puzzle; null is as trained",
     "weights": "which weights: averaged, raw, or auto (averaged where the checkpoint has them)",
     "device": "where to compute: auto, cpu or cuda",
     "color": "coloured output: auto (on a terminal), always or never",
 }
 
-BASES: dict[str, dict[str, str]] = {"train": TRAIN, "evaluate": EVALUATE, "predict": PREDICT}
+PLAY: dict[str, str] = {
+    "checkpoint": "folder of a checkpoint, or of a run (its newest checkpoint)",
+    "data_path": "data set to take examples from; null is the one the run was trained on, if it is "
+    "still there",
+    "host": "address to listen on; 127.0.0.1 is this machine alone",
+    "port": "port to listen on; 0 takes a free one",
+    "browser": "open the page in a browser",
+    "halt_max_steps": "most ACT steps the page offers; null is four times as trained",
+    "weights": "which weights: averaged, raw, or auto (averaged where the checkpoint has them)",
+    "device": "where to compute: auto, cpu or cuda",
+}
+
+BASES: dict[str, dict[str, str]] = {
+    "train": TRAIN,
+    "evaluate": EVALUATE,
+    "predict": PREDICT,
+    "play": PLAY,
+}
 
 # What each group of keys is about, for headings. The empty name is the top level.
 SECTIONS: dict[str, str] = {

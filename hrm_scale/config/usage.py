@@ -23,10 +23,20 @@ _EXAMPLES = {
     "evaluate": (
         ("checkpoint=checkpoints/PROJECT/RUN", "the newest checkpoint of a run"),
         ("checkpoint=checkpoints/PROJECT/RUN limit=1000 halt_max_steps=32", "a part, longer"),
+        ("checkpoint=... early_exit=true", "faster: a puzzle ends when the model is satisfied"),
+        ("checkpoint=... steps=1,2,4,8,16,32,64 output_dir=out", "accuracy against ACT steps"),
+        ("checkpoint=... trajectories=1,2,4,8 output_dir=out", "several paths for each puzzle"),
+        ("checkpoint=... failures=100 output_dir=out", "a page of the puzzles that fail"),
     ),
     "predict": (
         ("checkpoint=checkpoints/PROJECT/RUN puzzle=53..7....6..195...", "one puzzle"),
         ("checkpoint=checkpoints/PROJECT/RUN file=puzzles.txt", "one puzzle a line"),
+        ("checkpoint=... puzzle=53..7....6..195... trace=true", "the answer after every step"),
+        ("checkpoint=... file=task.json output=answer.json", "an ARC task"),
+        ("checkpoint=... file=- output=steps.gif", "from standard input, as an animation"),
+    ),
+    "play": (
+        ("checkpoint=checkpoints/PROJECT/RUN", "type or draw a puzzle, watch the model solve it"),
     ),
 }
 
@@ -39,6 +49,7 @@ _SYNTAX = {
     ),
     "evaluate": (("KEY=VALUE", "set a key of the list below"),),
     "predict": (("KEY=VALUE", "set a key of the list below"),),
+    "play": (("KEY=VALUE", "set a key of the list below"),),
 }
 
 _DRY_RUN = ("--dry-run", "print what would run, its steps, work and memory, and write nothing")

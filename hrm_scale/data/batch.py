@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -28,12 +30,13 @@ class EvalBatch(NamedTuple):
     """batch: of the rank's fixed local size, padded at the end of the data.
 
     rows: real rows in the global batch. index: int64 [b], example number in the split, or -1
-    (it hides `tuple.index`, which nobody calls on a batch).
+    (it hides `tuple.index`, which nobody calls on a batch). extras: other columns, [b, ...] each.
     """
 
     batch: Batch
     rows: int
     index: np.ndarray  # type: ignore[assignment]
+    extras: Mapping[str, np.ndarray] = MappingProxyType({})
 
 
 def make_batch(

@@ -184,41 +184,47 @@ class Dataset:
         ranks: int = 1,
         limit: int | None = None,
         seed: int = 0,
+        extras: Sequence[str] = (),
     ) -> Iterator[EvalBatch]:
         """All examples in order, never shuffled, never augmented; equally many batches per rank.
 
-        batch_size is global: each rank gets `batch_size // ranks` consecutive rows of each batch.
-        limit: a subset of that many examples drawn by `seed`, in order. ConfigError when
-        `ranks` does not divide `batch_size`.
+        batch_size is global: each rank gets `batch_size / ranks` (rounded up) consecutive rows of
+        each batch. limit: a subset of that many examples drawn by `seed`, in order. extras: other
+        columns wanted, such as `ratings`; the split need not have them.
         """
-        if batch_size < 1 or batch_size % ranks:
-            raise ConfigError(
-                f"evaluation.batch_size={batch_size} cannot be shared by {ranks} processes: "
-                f"make it a multiple of {ranks}"
-            )
+        if batch_size < 1:
+            raise ConfigError(f"batch_size={batch_size} holds no example: make it at least 1")
         examples = self.split(split).examples
-        chosen = np.arange(examples)
+        chosen: Sequence[int] | np.ndarray = range(examples)
         if limit is not None and limit < examples:
             chosen = np.sort(permutation(make_key(SUBSET, seed), examples)[: max(0, limit)])
-        return self._eval_batches(split, chosen, batch_size, rank, ranks)
+        return self._eval_batches(split, chosen, -(-batch_size // ranks), rank, ranks, extras)
 
     def _eval_batches(
-        self, split: str, chosen: np.ndarray, batch_size: int, rank: int, ranks: int
+        self,
+        split: str,
+        chosen: Sequence[int] | np.ndarray,
+        local: int,
+        rank: int,
+        ranks: int,
+        extras: Sequence[str],
     ) -> Iterator[EvalBatch]:
         reader = self.reader(split)
         reader.check_sizes()
         first = reader.index.first
-        local = batch_size // ranks
-        names = ("inputs", "labels", "puzzle_identifiers")
+        more = [name for name in extras if name in reader.index.columns]
+        names = ("inputs", "labels", "puzzle_identifiers", *more)
         meta = self.meta
-        for start in range(0, len(chosen), batch_size):
-            rows = min(batch_size, len(chosen) - start)
-            wanted = chosen[start + rank * local : min(start + (rank + 1) * local, start + rows)]
+        for start in range(0, len(chosen), local * ranks):
+            rows = min(local * ranks, len(chosen) - start)
+            low = start + rank * local
+            wanted = np.asarray(chosen[low : min(low + local, start + rows)], np.int64)
             inputs = np.zeros((local, meta.seq_len), np.uint8)
             labels = np.zeros((local, meta.seq_len), np.uint8)
             identifiers = np.zeros(local, np.int32)
             index = np.full(local, -1, np.int64)
             index[: len(wanted)] = wanted
+            other: dict[str, np.ndarray] = {}
             records = np.searchsorted(first, wanted, side="right") - 1
             for record in np.unique(records).tolist():
                 at = np.flatnonzero(records == record)
@@ -227,4 +233,10 @@ class Dataset:
                 inputs[at] = columns["inputs"][inside]
                 labels[at] = columns["labels"][inside]
                 identifiers[at] = columns["puzzle_identifiers"][inside]
-            yield EvalBatch(make_batch(inputs, labels, identifiers, meta, index < 0), rows, index)
+                for name in more:
+                    values = columns[name]
+                    if name not in other:
+                        other[name] = np.zeros((local, *values.shape[1:]), values.dtype)
+                    other[name][at] = values[inside]
+            batch = make_batch(inputs, labels, identifiers, meta, index < 0)
+            yield EvalBatch(batch, rows, index, other)

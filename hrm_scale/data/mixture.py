@@ -152,8 +152,10 @@ class Mixture(Dataset):
     ) -> Iterator[EvalBatch]:
         """`Dataset.eval_batches` of every source that has the split, one after the other.
 
-        limit: shared out by the number of their examples, at least one for each.
+        limit: shared out by the number of their examples, at least one for each. There are no
+        `extras`: what they mean differs between sources.
         """
+        how.pop("extras", None)
         self.split(split)
         total, before = self.split(split).examples, 0
         for begin, (dataset, _) in zip(self._firsts, self.sources, strict=True):

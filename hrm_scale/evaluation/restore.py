@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from hrm_scale.errors import CheckpointError, ConfigError
 from hrm_scale.modelling import DTYPES, TABLE, model_config
 from hrm_scale.models import ActModel, ModelConfig, build_model
 from hrm_scale.models.attention import resolve_backend
+from hrm_scale.models.inference import Reasoner
 from hrm_scale.optim.puzzle_table import DeviceTable, PuzzleTable
 
 
@@ -38,6 +40,11 @@ class Restored:
     device: torch.device
     averaged: bool = False
     """Whether the model computes with averaged weights."""
+
+    @cached_property
+    def reasoner(self) -> Reasoner:
+        """The model ready to be asked."""
+        return Reasoner(self.model)
 
     @property
     def source(self) -> str:

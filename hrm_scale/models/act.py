@@ -127,6 +127,14 @@ def wants_to_halt(config: ModelConfig, q_halt: Tensor, q_continue: Tensor) -> Te
     return q_halt > (0 if config.q_continue == "none" else q_continue)
 
 
+def random_states(config: ModelConfig, keys: Tensor, levels: int) -> tuple[Tensor, ...]:
+    """A random start state [B, T, D] of each level, in the forward dtype, for keys int64 [B]."""
+    shape = (config.total_len, config.hidden_size)
+    return tuple(
+        cut_normal(keys, -1 - level, shape).to(config.forward_dtype) for level in range(levels)
+    )
+
+
 class ActModel(nn.Module):
     """One ACT step of a recursive reasoning model, in training or evaluation."""
 
@@ -213,8 +221,4 @@ class ActModel(nn.Module):
             return starts
         # In evaluation every slot starts from the same draw.
         keys = noise.keys if noise else carry.steps.new_zeros(1, dtype=torch.int64)
-        shape = (config.total_len, config.hidden_size)
-        return tuple(
-            cut_normal(keys, -1 - level, shape).to(start.dtype)
-            for level, start in enumerate(starts)
-        )
+        return random_states(config, keys, len(starts))

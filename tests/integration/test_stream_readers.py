@@ -175,10 +175,15 @@ def test_evaluation_sees_every_row_once_in_order(
         assert seen != [i for item in other for i in item.index.tolist() if i >= 0]
 
 
-def test_evaluation_batch_must_divide(tmp_path: Path) -> None:
+def test_evaluation_batches_that_ranks_do_not_divide_are_a_little_larger(tmp_path: Path) -> None:
     dataset = open_dataset(write_online(tmp_path / "d"))
-    with pytest.raises(ConfigError, match="multiple of 3"):
-        dataset.eval_batches("test", 10, ranks=3)
+    parts = [list(dataset.eval_batches("test", 10, rank=rank, ranks=3)) for rank in range(3)]
+    assert {len(part.index) for batches in parts for part in batches} == {4}
+    seen = np.concatenate([part.index for batches in parts for part in batches])
+    examples = dataset.split("test").examples
+    assert sorted(seen[seen >= 0].tolist()) == list(range(examples))
+    with pytest.raises(ConfigError, match="batch_size=0"):
+        dataset.eval_batches("test", 0)
     with pytest.raises(DataError, match="Did you mean 'test'"):
         dataset.eval_batches("tst", 10)
 

@@ -8,17 +8,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from hrm_scale.engine import PlainEngine, open_engine
-from hrm_scale.evaluation.rollout import rollout
+from hrm_scale.evaluation.rollout import Answers, Asked
 from hrm_scale.evaluation.tally import Tally
 from hrm_scale.models import act_loss
 from tests.parity.golden import Case, Report, as_tensor, load_case, noise
 from tests.parity.replay import PREFIX, batch_of, replay, restore
 from tests.ranks import run_ranks
+from tests.tiny_models import eval_steps
 
 EXACT = ("steps", "halted", "inputs", "labels", "puzzle_identifiers", "puzzle_emb_local_ids")
 STEP_1 = {"logits": 5e-5, "z_H": 5e-5, "z_L": 5e-5}
@@ -163,11 +165,11 @@ def check_eval(case: Case, path: Path) -> Report:
     model.eval()
     spread = case.meta.get("noise_floor", {}).get("spread", {})
     config = case.meta["config"]
-    tally = Tally(config["vocab_size"], pad_id=0, loss_type=config["loss_type"])
+    tally = Tally(config["vocab_size"], 0, config["loss_type"], torch.device("cpu"))
     for batch_result in case.meta["results"]["batches"]:
         b = batch_result["batch"]
         batch = batch_of(case.tensors, f"batch/{b}")
-        for k, (carry, outputs) in enumerate(rollout(model, table, batch), start=1):
+        for k, (carry, outputs) in enumerate(eval_steps(model, table, batch), start=1):
             loss, metrics = act_loss(outputs, carry, config["loss_type"])
             seen: dict[str, Tensor] = {
                 **{n: t for n, t in outputs._asdict().items() if t is not None},
@@ -191,7 +193,9 @@ def check_eval(case: Case, path: Path) -> Report:
             report.add(
                 "all rows finished", float(bool(carry.halted.all()) != golden["all_finish"]), 0.0
             )
-        tally.add(carry, outputs)
+        asked = Asked(carry.data, None, np.arange(len(carry.steps)))
+        q = outputs.q_halt_logits, outputs.q_continue_logits
+        tally.add(Answers(asked, carry.steps, outputs.logits, *q, last=True))
     ours = tally.result()
     aggregated = case.meta["results"].get("evaluate_result", {"all": {}})
     for name, value in aggregated["all"].items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,17 +14,18 @@ from hypothesis import strategies as st
 from hrm_scale.data import open_dataset
 from hrm_scale.evaluation.evaluate import evaluate
 from hrm_scale.evaluation.report import best_baseline, render_results
-from hrm_scale.evaluation.rollout import rollout
+from hrm_scale.evaluation.rollout import Answers, Asked, rollout
 from hrm_scale.evaluation.tally import Tally
-from hrm_scale.models import Carry, Outputs
 from hrm_scale.models.act import ActModel
+from hrm_scale.models.inference import Reasoner
 from hrm_scale.optim.puzzle_table import DeviceTable
 from tests.runs import assert_same_bits
-from tests.tiny_models import IGNORED, random_batch, tiny_model
+from tests.tiny_models import IGNORED, eval_steps, random_batch, tiny_model
 from tests.unit.data_sets import write_online
 
 VOCAB, CELLS, PAD = 5, 4, 0
 LOSS = "softmax_cross_entropy"
+CPU = torch.device("cpu")
 
 
 def brute_force(
@@ -67,24 +69,24 @@ def brute_force(
     return out
 
 
+def answers_of(
+    inputs: np.ndarray, labels: np.ndarray, logits: np.ndarray, q_halt: np.ndarray
+) -> Answers:
+    """The last answers to some rows, after four steps."""
+    data = {"inputs": torch.from_numpy(inputs), "labels": torch.from_numpy(labels)}
+    q = torch.from_numpy(q_halt)
+    steps = torch.full((len(inputs),), 4, dtype=torch.int32)
+    asked = Asked(data, None, np.arange(len(inputs)))
+    return Answers(asked, steps, torch.from_numpy(logits), q, -q, last=True)
+
+
 def tally_of(
     inputs: np.ndarray, labels: np.ndarray, logits: np.ndarray, q_halt: np.ndarray, size: int
 ) -> dict[str, float]:
-    tally = Tally(VOCAB, PAD, LOSS)
+    tally = Tally(VOCAB, PAD, LOSS, CPU)
     for start in range(0, len(inputs), size):
         part = slice(start, start + size)
-        rows = len(inputs[part])
-        carry = Carry(
-            z=(),
-            steps=torch.full((rows,), 4, dtype=torch.int32),
-            halted=torch.ones(rows, dtype=torch.bool),
-            data={
-                "inputs": torch.from_numpy(inputs[part]),
-                "labels": torch.from_numpy(labels[part]),
-            },
-        )
-        q = torch.from_numpy(q_halt[part])
-        tally.add(carry, Outputs(torch.from_numpy(logits[part]), q, -q, None))
+        tally.add(answers_of(inputs[part], labels[part], logits[part], q_halt[part]))
     return tally.result()
 
 
@@ -114,21 +116,20 @@ def test_tally_equals_counting_by_hand(seed: int, rows: int, size: int, ease: fl
 
 
 def test_nothing_evaluated_is_said() -> None:
-    assert Tally(VOCAB, PAD, LOSS).result() == {"count": 0.0}
+    assert Tally(VOCAB, PAD, LOSS, CPU).result() == {"count": 0.0}
     assert "nothing to evaluate" in render_results({"count": 0.0}, "c", "d")
 
 
-def test_add_returns_the_rows_solved() -> None:
-    logits = torch.zeros(3, CELLS, VOCAB)
+def test_answers_know_which_rows_are_solved() -> None:
+    logits = np.zeros((3, CELLS, VOCAB), np.float32)
     logits[..., 2] = 1
-    labels = torch.full((3, CELLS), 2, dtype=torch.int32)
+    labels = np.full((3, CELLS), 2, np.int32)
     labels[1, 0] = 1
     labels[2] = IGNORED
-    carry = Carry((), torch.ones(3), torch.ones(3).bool(), {"inputs": labels, "labels": labels})
-    solved = Tally(VOCAB, PAD, LOSS).add(
-        carry, Outputs(logits, torch.zeros(3), torch.zeros(3), None)
-    )
-    assert solved.tolist() == [True, False, False]
+    answers = answers_of(labels, labels, logits, np.zeros(3, np.float32))
+    assert answers.solved.tolist() == [True, False, False]
+    assert answers.scored.tolist() == [True, True, False]
+    assert answers.share.tolist() == [1.0, 0.75, 0.0]
 
 
 @pytest.fixture(scope="module")
@@ -161,8 +162,6 @@ def test_the_batch_size_does_not_matter(data: Path) -> None:
     assert whole["steps"] == 4
     for batch_size in (7, 32, 64):  # the last batch is padded
         found = measure(model, data, batch_size)
-        # As published, this sum takes padded rows along.
-        del found["q_halt_loss"]
         for name, value in found.items():
             assert value == pytest.approx(whole[name], rel=1e-5, abs=1e-6), (batch_size, name)
     assert model.training
@@ -197,16 +196,33 @@ def test_evaluation_ends_early_when_progress_says_so(data: Path) -> None:
 def test_rollout_touches_neither_weights_nor_random_numbers() -> None:
     model = tiny_model().eval()
     batch = random_batch(model.config, 5)
-    table = DeviceTable(3, 16, torch.device("cpu"))
+    table = DeviceTable(3, 16, CPU)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     generator = torch.random.get_rng_state()
-    steps = [carry.steps.tolist() for carry, _ in rollout(model, table, batch)]
-    assert steps == [[n] * 5 for n in (1, 2, 3, 4)]
+    asked = Asked(batch, table.lookup(batch["puzzle_identifiers"]), np.arange(5))
+    found = list(rollout(Reasoner(model), asked, range(1, 5)))
+    assert [answers.steps.tolist() for answers in found] == [[n] * 5 for n in (1, 2, 3, 4)]
+    assert [answers.last for answers in found] == [False, False, False, True]
     assert torch.equal(torch.random.get_rng_state(), generator)
     assert_same_bits(before, dict(model.state_dict()))
-    *_, (carry, outputs) = rollout(model, table, batch)
-    assert carry.halted.all()
-    assert not outputs.logits.requires_grad
+    assert not found[-1].logits.requires_grad
+
+
+@pytest.mark.parametrize("name", ["hrm_v1", "trm", "hrm_v2", "urm"])
+@pytest.mark.parametrize("changes", [{}, {"random_init": True}, {"q_continue": "none"}])
+def test_a_rollout_is_the_models_own_steps_bit_for_bit(name: str, changes: dict[str, Any]) -> None:
+    model = tiny_model(name=name, **changes).eval()
+    batch = random_batch(model.config, 5)
+    table = DeviceTable(3, 16, CPU)
+    table.load_rows(torch.randn(3, 16))
+    asked = Asked(batch, table.lookup(batch["puzzle_identifiers"]), np.arange(5))
+    ours = list(rollout(Reasoner(model), asked, range(1, 5)))
+    theirs = list(eval_steps(model, table, batch))
+    for answers, (carry, outputs) in zip(ours, theirs, strict=True):
+        assert torch.equal(answers.logits, outputs.logits)
+        assert torch.equal(answers.q_halt, outputs.q_halt_logits)
+        assert torch.equal(answers.q_continue, outputs.q_continue_logits)
+        assert torch.equal(answers.steps, carry.steps)
 
 
 def test_results_are_rendered_with_the_baselines() -> None:

@@ -1,0 +1,143 @@
+"""Evaluating a checkpoint three ways, side by side in one run.
+
+reference: as the published evaluators loop: every slot of a batch, the padded ones too, one ACT
+step a call, weights cast and the loss taken at each, until all have done `halt_max_steps`.
+full: `hrm_scale.evaluate`, the same steps for every puzzle. early exit: with `early_exit=true`.
+Rounds take turns, so that a noisy machine is noisy for all; figures are medians.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.provenance import provenance
+from hrm_scale.errors import run_cli
+
+WAYS = ("reference", "full", "early exit")
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.evaluation", description=__doc__)
+    parser.add_argument("checkpoint", type=Path, help="folder of a run or a checkpoint")
+    parser.add_argument("--data", type=Path, help="data set; default: the run's own")
+    parser.add_argument("--limit", type=int, default=500, help="puzzles, a seeded subset")
+    parser.add_argument("--batch", type=int, help="slots; default: the run's global batch")
+    parser.add_argument("--steps", type=int, help="halt_max_steps; default: as trained")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--output", type=Path, help="also write the figures as JSON")
+    options = parser.parse_args(arguments)
+    for name in ("limit", "rounds"):
+        if getattr(options, name) < 1:
+            parser.error(f"--{name} must be at least 1")
+    return options
+
+
+def main(arguments: list[str]) -> int:
+    options = parse(arguments)
+    from hrm_scale.data import open_dataset
+    from hrm_scale.evaluation.restore import pick_device, restore
+
+    restored = restore(
+        options.checkpoint, device=pick_device(options.device), halt_max_steps=options.steps
+    )
+    dataset = open_dataset(options.data or restored.run.data_path)
+    batch = options.batch or restored.run.global_batch_size
+    ways = _ways(restored, dataset, batch, options.limit)
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    found: dict[str, dict[str, float]] = {}
+    for number in range(options.rounds + 1):
+        for name, way in ways.items():
+            begun = time.perf_counter()
+            found[name] = way()
+            # The first round warms up.
+            if number:
+                seconds[name].append(time.perf_counter() - begun)
+    rows = []
+    base = statistics.median(seconds["reference"])
+    print(f"{options.limit} puzzles, batches of {batch}, {restored.model.config.name}")
+    print(f"{'':12} {'puzzles/s':>10} {'ratio':>7} {'exact':>8} {'mean steps':>11}")
+    for name in WAYS:
+        median = statistics.median(seconds[name])
+        row: dict[str, Any] = {
+            "way": name,
+            "puzzles_per_second": found[name]["count"] / median,
+            "ratio": base / median,
+            "exact_accuracy": found[name]["exact_accuracy"],
+            "mean_steps": found[name]["steps"],
+            "seconds": seconds[name],
+        }
+        rows.append(row)
+        print(
+            f"{name:12} {row['puzzles_per_second']:10.1f} {row['ratio']:7.2f}"
+            f" {row['exact_accuracy']:8.4f} {row['mean_steps']:11.2f}"
+        )
+    if options.output:
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        head = provenance("benchmarks.evaluation", arguments, ["torch", "numpy"])
+        options.output.write_text(json.dumps({**head, "rows": rows}, indent=1) + "\n")
+    return 0
+
+
+def _ways(
+    restored: Any, dataset: Any, batch: int, limit: int
+) -> dict[str, Callable[[], dict[str, float]]]:
+    """Each way as a function that evaluates everything and returns the means."""
+    import torch
+
+    from hrm_scale.evaluation.evaluate import observe
+    from hrm_scale.evaluation.rollout import Answers, Asked
+    from hrm_scale.evaluation.tally import Tally
+    from hrm_scale.models import act_loss, refill
+    from hrm_scale.transfer import to_tensors
+
+    model, table, device = restored.model, restored.table, restored.device
+    loss_type = restored.run.arch.loss.loss_type
+
+    def tally() -> Tally:
+        return Tally(model.config.vocab_size, dataset.meta.pad_id, loss_type, device)
+
+    def questions() -> Any:
+        return dataset.eval_batches("test", batch, limit=limit)
+
+    def reference() -> dict[str, float]:
+        counted = tally()
+        for part in questions():
+            data = to_tensors(part.batch, device)
+            vectors = table.lookup(data["puzzle_identifiers"]) if table else None
+            carry = model.initial_carry(data)
+            while True:
+                with torch.no_grad():
+                    carry, outputs = model(refill(carry, data), vectors)
+                    act_loss(outputs, carry, loss_type)
+                if carry.halted.all():
+                    break
+            asked = Asked(carry.data, vectors, part.index)
+            q = outputs.q_halt_logits, outputs.q_continue_logits
+            counted.add(Answers(asked, carry.steps, outputs.logits, *q, last=True))
+        return counted.result()
+
+    def ours(early_exit: bool) -> dict[str, float]:
+        counted = tally()
+        observe(
+            model,
+            table,
+            questions(),
+            [counted],
+            device=device,
+            at=[model.config.halt_max_steps],
+            early_exit=early_exit,
+        )
+        return counted.result()
+
+    return {"reference": reference, "full": lambda: ours(False), "early exit": lambda: ours(True)}
+
+
+if __name__ == "__main__":
+    run_cli(main)

@@ -1,0 +1,89 @@
+"""Exact accuracy by the rating and by the source of the puzzles."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hrm_scale.data.format import DatasetMeta
+from hrm_scale.evaluation.interval import wilson
+from hrm_scale.evaluation.rollout import Answers
+
+# Lower ends of the bins. Half of the hard Sudokus are below 17 guesses, one in a hundred above 100;
+# mazes of 30x30 take 109 moves and more.
+EDGES = {"sudoku": (0, 1, 6, 11, 21, 51, 101), "maze": (0, 50, 100, 110, 120, 130)}
+_SOURCES = 256  # a source is a uint8
+COLUMNS = ("ratings", "sources")
+"""The columns of the data that are looked at, where there are any."""
+
+
+class Breakdown:
+    """Rows and solved rows of each bin of ratings, and of each source."""
+
+    def __init__(self, meta: DatasetMeta, device: torch.device) -> None:
+        self._edges = EDGES.get(meta.kind, ())
+        self._names = meta.extra.get("sources") or []
+        self._device = device
+        self._sums = {
+            "ratings": np.zeros((len(self._edges), 2), np.int64),
+            "sources": np.zeros((_SOURCES, 2), np.int64),
+        }
+
+    def add(self, answers: Answers) -> None:
+        """Count the rows of which these are the last answers."""
+        extras = answers.asked.extras
+        if not answers.last or not extras:
+            return
+        scored, solved = answers.scored.cpu().numpy(), answers.solved.cpu().numpy()
+        if "ratings" in extras and self._edges:
+            bins = np.searchsorted(self._edges, extras["ratings"], side="right") - 1
+            self._count("ratings", bins.clip(0), scored, solved)
+        if "sources" in extras:
+            self._count("sources", extras["sources"].astype(np.int64), scored, solved)
+
+    def _count(self, name: str, where: np.ndarray, scored: np.ndarray, solved: np.ndarray) -> None:
+        table = self._sums[name]
+        np.add.at(table[:, 0], where[scored], 1)
+        np.add.at(table[:, 1], where[scored & solved], 1)
+
+    def sums(self) -> dict[str, Tensor]:
+        """The raw sums, for adding over ranks."""
+        return {
+            name: torch.from_numpy(table).double().to(self._device)
+            for name, table in self._sums.items()
+        }
+
+    def result(self, sums: dict[str, Tensor]) -> dict[str, list[dict[str, Any]]]:
+        """`ratings` and `sources`: rows of name, count, exact, exact_accuracy and its Wilson
+        interval; bins and sources without puzzles are left out, as are tables with one row."""
+        names = {
+            "ratings": [
+                f"{low}" if high == low + 1 else f"{low} to {high - 1}" if high else f"{low} and up"
+                for low, high in zip(self._edges, (*self._edges[1:], 0), strict=False)
+            ],
+            "sources": [str(name) for name in self._names],
+        }
+        tables = {}
+        for table, labels in names.items():
+            counts = sums[table].long().tolist()
+            rows = [
+                _row(label, *pair) for label, pair in zip(labels, counts, strict=False) if pair[0]
+            ]
+            if len(rows) > 1:
+                tables[table] = rows
+        return tables
+
+
+def _row(name: str, count: int, exact: int) -> dict[str, Any]:
+    low, high = wilson(exact, count)
+    return {
+        "name": name,
+        "count": count,
+        "exact": exact,
+        "exact_accuracy": exact / count,
+        "low": low,
+        "high": high,
+    }

@@ -1,0 +1,147 @@
+"""Running a model on questions until it is satisfied with each.
+
+A row is finished when the model wants to halt and its answer is the one of the step before: the
+halt head alone stops some rows too early (docs/evaluation.md has the figures). Rows that are
+finished leave at once and others take their place, so that every step computes a full batch of rows
+that need it; what is left at the end is computed in ever smaller batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hrm_scale.evaluation.rollout import Answers, Asked
+from hrm_scale.models.act import wants_to_halt
+from hrm_scale.models.inference import Reasoner
+
+
+@dataclass
+class _Slots:
+    """Rows in work: what they are, their states and embedding [n, T, D], steps int32 [n], and the
+    answer of the last step int64 [n, S]."""
+
+    asked: Asked
+    z: tuple[Tensor, ...]
+    embedding: Tensor
+    steps: Tensor
+    answer: Tensor
+
+    def take(self, rows: Tensor) -> _Slots:
+        """Some of the rows, by number int64 [m]."""
+        return _Slots(
+            _take(self.asked, rows),
+            tuple(state[rows] for state in self.z),
+            self.embedding[rows],
+            self.steps[rows],
+            self.answer[rows],
+        )
+
+
+def early_exit_rollout(
+    reasoner: Reasoner, questions: Iterable[Asked], slots: int, most: int
+) -> Iterator[Answers]:
+    """The last answers of all questions, in the order in which they are finished, at the latest
+    after `most` ACT steps. At most `slots` rows are in work."""
+    waiting = _Waiting(questions)
+    work: _Slots | None = None
+    while True:
+        free = slots - (len(work.asked) if work else 0)
+        fresh = waiting.take(free) if free else None
+        if fresh is not None:
+            work = _joined(work, _begun(reasoner, fresh))
+        if work is None:
+            return
+        work.z = reasoner.step(work.z, work.embedding)
+        work.steps += 1
+        q_halt, q_continue = reasoner.judge(work.z)
+        logits = reasoner.read(work.z)
+        before, work.answer = work.answer, logits.argmax(-1)
+        stands = (work.answer == before).all(-1)
+        satisfied = stands & wants_to_halt(reasoner.config, q_halt, q_continue)
+        ended = satisfied | (work.steps >= most)
+        out = ended.nonzero().squeeze(-1)
+        if not len(out):
+            continue
+        gone = work.take(out)
+        yield Answers(gone.asked, gone.steps, logits[out], q_halt[out], q_continue[out], last=True)
+        stay = (~ended).nonzero().squeeze(-1)
+        work = work.take(stay) if len(stay) else None
+
+
+class _Waiting:
+    """Questions handed out in any number at a time."""
+
+    def __init__(self, questions: Iterable[Asked]) -> None:
+        self._questions = iter(questions)
+        self._held: Asked | None = None
+
+    def take(self, rows: int) -> Asked | None:
+        """The next `rows` of them, fewer at the end, None when there are no more."""
+        parts: list[Asked] = []
+        while rows:
+            if self._held is None:
+                self._held = next((asked for asked in self._questions if len(asked)), None)
+                if self._held is None:
+                    break
+            part, self._held = _cut(self._held, rows)
+            parts.append(part)
+            rows -= len(part)
+        return _stacked(parts) if parts else None
+
+
+def _begun(reasoner: Reasoner, asked: Asked) -> _Slots:
+    inputs = asked.data["inputs"]
+    z = reasoner.start(len(inputs), inputs.device)
+    steps = torch.zeros(len(inputs), dtype=torch.int32, device=inputs.device)
+    nothing = torch.full_like(inputs, -1, dtype=torch.int64)
+    return _Slots(asked, z, reasoner.embed(inputs, asked.vectors), steps, nothing)
+
+
+def _joined(old: _Slots | None, new: _Slots) -> _Slots:
+    if old is None:
+        return new
+    return _Slots(
+        _stacked([old.asked, new.asked]),
+        tuple(torch.cat(pair) for pair in zip(old.z, new.z, strict=True)),
+        torch.cat((old.embedding, new.embedding)),
+        torch.cat((old.steps, new.steps)),
+        torch.cat((old.answer, new.answer)),
+    )
+
+
+def _stacked(parts: list[Asked]) -> Asked:
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    return Asked(
+        {name: torch.cat([part.data[name] for part in parts]) for name in first.data},
+        None
+        if first.vectors is None
+        else torch.cat([part.vectors for part in parts if part.vectors is not None]),
+        np.concatenate([part.numbers for part in parts]),
+        {name: np.concatenate([part.extras[name] for part in parts]) for name in first.extras},
+    )
+
+
+def _take(asked: Asked, rows: Tensor) -> Asked:
+    at = rows.cpu().numpy()
+    return Asked(
+        {name: value[rows] for name, value in asked.data.items()},
+        None if asked.vectors is None else asked.vectors[rows],
+        asked.numbers[at],
+        {name: values[at] for name, values in asked.extras.items()},
+    )
+
+
+def _cut(asked: Asked, rows: int) -> tuple[Asked, Asked | None]:
+    """The first `rows` rows, and the rest if there is any."""
+    if len(asked) <= rows:
+        return asked, None
+    device = asked.data["inputs"].device
+    numbers = torch.arange(len(asked), device=device)
+    return _take(asked, numbers[:rows]), _take(asked, numbers[rows:])
