@@ -13,7 +13,7 @@ from hrm_scale.data.dataset import Dataset
 from hrm_scale.data.format import IGNORE_LABEL, DatasetMeta
 from hrm_scale.errors import ConfigError
 from hrm_scale.evaluation.restore import Restored, restore
-from hrm_scale.evaluation.rollout import rollout
+from hrm_scale.evaluation.rollout import Asked, rollout
 from hrm_scale.models.act import wants_to_halt
 
 _BATCH = 32
@@ -64,14 +64,16 @@ class Predictor:
             "labels": np.where(counted, labels.astype(np.int32), IGNORE_LABEL),
             "puzzle_identifiers": identifiers,
         }
-        batch = {name: torch.from_numpy(c.astype(np.int32)) for name, c in columns.items()}
+        data = {name: torch.from_numpy(c.astype(np.int32)) for name, c in columns.items()}
+        vectors = restored.table.lookup(data["puzzle_identifiers"]) if restored.table else None
+        asked = Asked(data, vectors, np.arange(len(inputs)))
+        config = restored.model.config
         answers: list[dict[str, Any]] = [{"halt": 0, "steps": []} for _ in inputs]
-        steps = rollout(restored.model, restored.table, batch)
-        for number, (_, outputs) in enumerate(steps, start=1):
-            tokens = outputs.logits.argmax(-1).numpy().astype(np.uint8)
-            sure = outputs.q_halt_logits.sigmoid().tolist()
-            values = outputs.q_halt_logits, outputs.q_continue_logits
-            would = wants_to_halt(restored.model.config, *values).tolist()
+        steps = rollout(restored.reasoner, asked, range(1, config.halt_max_steps + 1))
+        for number, said in enumerate(steps, start=1):
+            tokens = said.logits.argmax(-1).numpy().astype(np.uint8)
+            sure = said.q_halt.sigmoid().tolist()
+            would = wants_to_halt(config, said.q_halt, said.q_continue).tolist()
             wrong = ((tokens != labels) & counted).sum(axis=1).tolist()
             for row, answer in enumerate(answers):
                 if would[row] and not answer["halt"]:

@@ -1,0 +1,1 @@
+"""Answers to single puzzles, step by step, and how they are shown: text, page, animation, files."""

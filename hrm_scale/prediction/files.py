@@ -1,0 +1,148 @@
+"""`output=FILE`: predictions in a file, of the form that its ending names."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from hrm_scale.boards import ArcBoard, Board
+from hrm_scale.boards.arc import to_rows
+from hrm_scale.checkpoint.atomic import replace_file
+from hrm_scale.errors import ConfigError
+from hrm_scale.prediction.animation import MOST, Animation, require_pillow
+from hrm_scale.prediction.page import Page
+from hrm_scale.prediction.prediction import Prediction
+
+ENDINGS = (".json", ".csv", ".html", ".gif")
+_COLUMNS = ("name", "question", "answer", "solved", "steps", "q")
+_NO_GRID = [[0]]
+"""What Kaggle takes for a test without an answer."""
+
+
+class Content(Protocol):
+    """Collects predictions; `pieces` is the whole file."""
+
+    def add(self, prediction: Prediction) -> None: ...
+
+    def pieces(self) -> Iterator[bytes]: ...
+
+
+def check_output(output: str) -> None:
+    """Before any work: ConfigError when nothing can be written there, EnvironmentProblem without
+    the package it needs."""
+    path = Path(output)
+    if path.suffix not in ENDINGS:
+        raise ConfigError(
+            f"output={output}: the ending says what is written; allowed are .json and .csv"
+            " (answers), .html and .gif (the steps, animated)"
+        )
+    if path.is_dir():
+        raise ConfigError(f"output={output}: is a folder; allowed: the name of a file")
+    if not path.parent.is_dir():
+        raise ConfigError(
+            f"output={output}: there is no folder {path.parent}; type mkdir -p {path.parent}"
+        )
+    if path.suffix == ".gif":
+        require_pillow(output)
+
+
+def content_of(output: str, board: Board, about: str, *, single: bool) -> Content:
+    """What collects the content of a file. single: the puzzles are the tests of one ARC task."""
+    ending = Path(output).suffix
+    if ending == ".html":
+        return Page(board, about)
+    if ending == ".gif":
+        return Animation(board)
+    if ending == ".csv":
+        return Table(board)
+    if isinstance(board, ArcBoard):
+        return ArcAnswers(single=single)
+    return Answers(board)
+
+
+def write(output: str, content: Content) -> str:
+    """Write the file, all or nothing. Returns what was done, in words."""
+    replace_file(Path(output), content.pieces())
+    if isinstance(content, Animation) and content.left_out:
+        return f"wrote {output} (the first {MOST} puzzles; .html takes all)"
+    return f"wrote {output}"
+
+
+def _facts(prediction: Prediction) -> dict[str, Any]:
+    """A prediction without its steps. steps: the first at which the model would halt, or None;
+    q: sigmoid of the halt head after the last one."""
+    board, puzzle = prediction.board, prediction.puzzle
+    return {
+        "name": puzzle.name,
+        "question": board.text(puzzle.question),
+        "answer": board.text(prediction.attempts[0].grid),
+        "solved": prediction.verdict.solved,
+        "steps": prediction.trajectory.halt or None,
+        "q": None if math.isnan(prediction.sure) else round(prediction.sure, 6),
+    }
+
+
+class Table:
+    """CSV with the columns of `_facts`; of ARC also the second attempt, grids as `012/345`."""
+
+    def __init__(self, board: Board) -> None:
+        self._second = isinstance(board, ArcBoard)
+        self._lines = [self._line(_COLUMNS, "answer_2")]
+
+    def add(self, prediction: Prediction) -> None:
+        facts = _facts(prediction)
+        solved = facts["solved"]
+        facts["solved"] = "" if solved is None else str(solved).lower()
+        second = prediction.attempts[-1].grid
+        self._lines.append(self._line(list(facts.values()), prediction.board.text(second)))
+
+    def pieces(self) -> Iterator[bytes]:
+        yield from self._lines
+
+    def _line(self, values: Sequence[Any], second: str) -> bytes:
+        text = io.StringIO()
+        row = [*values, second] if self._second else values
+        csv.writer(text, lineterminator="\n").writerow(row)
+        return text.getvalue().encode()
+
+
+class Answers:
+    """JSON: a list of objects with the keys of `_facts`."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self._found: list[dict[str, Any]] = []
+
+    def add(self, prediction: Prediction) -> None:
+        self._found.append(_facts(prediction))
+
+    def pieces(self) -> Iterator[bytes]:
+        yield f"{json.dumps(self._found, indent=1)}\n".encode()
+
+
+class ArcAnswers:
+    """JSON of ARC. Of a single task its tests with the first attempt for an output; else Kaggle's
+    submission, `{task: [{"attempt_1": grid, "attempt_2": grid}, ...]}`."""
+
+    def __init__(self, *, single: bool) -> None:
+        self._single = single
+        self._tasks: dict[str, list[dict[str, Any]]] = {}
+
+    def add(self, prediction: Prediction) -> None:
+        puzzle = prediction.puzzle
+        grids = [to_rows(attempt.grid) or _NO_GRID for attempt in prediction.attempts]
+        entry: dict[str, Any] = {"attempt_1": grids[0], "attempt_2": grids[-1]}
+        if self._single:
+            entry = {"input": to_rows(puzzle.question), "output": grids[0], **entry}
+        self._tasks.setdefault(puzzle.task or puzzle.name, []).append(entry)
+
+    def pieces(self) -> Iterator[bytes]:
+        content: Any = self._tasks
+        if self._single:
+            content = {"test": next(iter(self._tasks.values()))}
+        yield f"{json.dumps(content, separators=(',', ':'))}\n".encode()

@@ -1,0 +1,129 @@
+"""A prediction in words and drawings, and the way to it step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hrm_scale.boards import ArcBoard, MazeBoard
+from hrm_scale.boards.arc import sides
+from hrm_scale.boards.board import counted
+from hrm_scale.boards.sudoku import BLANK_TOKEN
+from hrm_scale.prediction.prediction import Attempt, Prediction, Step
+from hrm_scale.prediction.terminal import Block, Marks, beside, draw
+
+
+@dataclass(frozen=True)
+class Style:
+    """How wide the terminal is, and whether it is to have colours."""
+
+    color: bool
+    columns: int = 80
+
+
+def describe(prediction: Prediction, style: Style, *, trace: bool) -> str:
+    """Question and answer drawn, the steps in between with `trace`, and the verdict below."""
+    parts = [prediction.puzzle.name]
+    if trace:
+        parts.append(_trace(prediction, style))
+    parts += [beside(_blocks(prediction, style), style.columns), _verdict(prediction)]
+    return "\n".join(parts) + "\n"
+
+
+def summary(verdicts: Sequence[bool | None]) -> str:
+    """One line over the verdicts of several puzzles."""
+    solved = sum(verdict is True for verdict in verdicts)
+    unknown = sum(verdict is None for verdict in verdicts)
+    failed = len(verdicts) - solved - unknown
+    told = f", {unknown} of unknown answer" if unknown else ""
+    puzzles = counted(len(verdicts), "puzzle", "puzzles")
+    return f"{puzzles}: {solved} solved, {failed} not{told}"
+
+
+def _blocks(prediction: Prediction, style: Style) -> list[Block]:
+    board, puzzle, wrong = prediction.board, prediction.puzzle, prediction.verdict.wrong
+    answer = prediction.attempts[0].grid
+    if isinstance(board, ArcBoard):
+        return _arc_blocks(prediction, style)
+    given = _clues(prediction)
+    drawn = draw(board, answer, Marks(given=given, wrong=wrong), color=style.color)
+    if isinstance(board, MazeBoard):
+        # The answer shows the question too.
+        return [drawn]
+    return [draw(board, puzzle.question, Marks(given=given), color=style.color), drawn]
+
+
+def _clues(prediction: Prediction) -> np.ndarray | None:
+    """bool [h, w], the clues of a Sudoku."""
+    return prediction.puzzle.question > BLANK_TOKEN if prediction.board.boxes else None
+
+
+def _arc_blocks(prediction: Prediction, style: Style) -> list[Block]:
+    board, puzzle = prediction.board, prediction.puzzle
+    input_ = draw(board, puzzle.question, Marks(), color=style.color)
+    blocks = [input_.titled(f"input {sides(puzzle.question)}")]
+    for number, attempt in enumerate(prediction.attempts, start=1):
+        marks = Marks(wrong=prediction.verdict.wrong if number == 1 else None)
+        title = f"attempt {number} {sides(attempt.grid)}"
+        drawn = draw(board, attempt.grid, marks, color=style.color)
+        blocks.append(drawn.titled(title))
+    if puzzle.answer is not None:
+        known = draw(board, puzzle.answer, Marks(), color=style.color)
+        blocks.append(known.titled(f"known answer {sides(puzzle.answer)}"))
+    return blocks
+
+
+def _verdict(prediction: Prediction) -> str:
+    trajectory = prediction.trajectory
+    steps = len(trajectory.sure)
+    halt = trajectory.halt
+    when = f"would halt at step {halt} of {steps}" if halt else f"would not halt in {steps} steps"
+    line = f"{prediction.verdict.words}; halt head {prediction.sure:.1%} sure, {when}"
+    if prediction.asked > 1:
+        line += f"; {_votes(prediction.attempts, prediction.asked)}"
+    return line
+
+
+def _votes(attempts: Sequence[Attempt], asked: int) -> str:
+    shares = " and ".join(str(attempt.votes) for attempt in attempts)
+    return f"{shares} of {asked} votes"
+
+
+def _trace(prediction: Prediction, style: Style) -> str:
+    """A table of the steps, and the answers: one drawing for neighbouring steps that agree."""
+    steps = list(prediction.steps())
+    runs: list[list[Step]] = []
+    for step in steps:
+        if runs and step.changed is not None and not step.changed.any():
+            runs[-1].append(step)
+        else:
+            runs.append([step])
+    blocks = [_run_block(prediction, run, style) for run in runs]
+    return f"{_table(prediction, steps)}\n\n{beside(blocks, style.columns)}\n\nanswer"
+
+
+def _table(prediction: Prediction, steps: Sequence[Step]) -> str:
+    arc, known = isinstance(prediction.board, ArcBoard), prediction.puzzle.answer
+    lines = [f"step  changed  wrong  halt head{'  grid' if arc else ''}"]
+    for step in steps:
+        changed = "-" if step.changed is None else str(int(step.changed.sum()))
+        # Of grids, cells can be compared with those of a known answer of the same shape.
+        comparable = not arc or (known is not None and known.shape == step.grid.shape)
+        wrong = str(int(step.wrong.sum())) if comparable else "-"
+        line = f"{step.number:4}  {changed:>7}  {wrong:>5}  {step.sure:9.1%}"
+        line += f"  {sides(step.grid):5}" if arc else ""
+        lines.append(line + ("  would halt" if step.halts else ""))
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _run_block(prediction: Prediction, run: Sequence[Step], style: Style) -> Block:
+    board, first = prediction.board, run[0]
+    marks = Marks(given=_clues(prediction), wrong=first.wrong, changed=first.changed)
+    drawn = draw(board, first.grid, marks, color=style.color, boxes=False)
+    title = f"step {first.number}"
+    if len(run) > 1:
+        title += f" to {run[-1].number}"
+    wrong = int(first.wrong.sum())
+    return drawn.titled(title, f"{counted(wrong, 'cell', 'cells')} wrong" if wrong else "")
