@@ -5,7 +5,7 @@ set -euo pipefail
 
 EXIT_USAGE=2
 EXIT_ENVIRONMENT=5
-COMMANDS="demo test train eval predict slurm exec doctor env help"
+COMMANDS="demo test train eval predict play slurm exec doctor env help"
 PYTORCH_CPU_INDEX="https://download.pytorch.org/whl/cpu"
 # Older releases download the whole wheel (gigabytes, for CUDA) just to answer a dry run.
 PIP_WITH_METADATA_ONLY_DRY_RUN="23.3"
@@ -39,7 +39,8 @@ usage: ./launch.sh COMMAND [ARGUMENT ...]
   train ...      train on this machine, one process per GPU: KEY=VALUE arguments (train --help);
                  --config_file ds_configs/X.yaml first: with that Accelerate configuration
   eval ...       evaluate a checkpoint: KEY=VALUE arguments (eval --help)
-  predict ...    solve one puzzle with a checkpoint (predict --help)
+  predict ...    solve puzzles with a checkpoint (predict --help)
+  play ...       a page to type or draw puzzles on and watch the model (play --help)
   slurm ...      write a batch script for a SLURM cluster, --submit it (slurm --help)
   exec CMD ...   run any command inside the environment
   doctor         say what this machine has and what a run would use (--json)
@@ -375,7 +376,7 @@ main() {
       usage
       exit 0
       ;;
-    demo | test | train | eval | predict | slurm | exec | doctor | env) ;;
+    demo | test | train | eval | predict | play | slurm | exec | doctor | env) ;;
     *)
       for known in $COMMANDS; do
         case $known in "${command:0:2}"*) close=" Did you mean '$known'?" ;; esac
@@ -393,6 +394,7 @@ main() {
     train) train "$@" ;;
     eval) exec python -m hrm_scale.evaluate "$@" ;;
     predict) exec python -m hrm_scale.predict "$@" ;;
+    play) exec python -m hrm_scale.play "$@" ;;
     slurm) exec python -m tools.slurm "$@" ;;
     exec)
       command -v "$1" >/dev/null 2>&1 || fail $EXIT_USAGE "exec: no command '$1' in the environment or on the PATH"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 from pathlib import Path
 
 from hrm_scale.errors import ConfigError
@@ -64,7 +62,10 @@ def view(arguments: argparse.Namespace) -> None:
         size = arguments.html.stat().st_size / 1e6
         print(f"written: {arguments.html} ({size:.1f} MB): {contents}")
         return
-    _serve(api, arguments.port, quiet=arguments.no_browser)
+    from tools.shards_view_server import ViewerServer
+
+    with ViewerServer(api, arguments.port) as server:
+        server.serve("viewer", browser=not arguments.no_browser)
 
 
 def _check(arguments: argparse.Namespace) -> None:
@@ -77,26 +78,3 @@ def _check(arguments: argparse.Namespace) -> None:
     out = arguments.html
     if out is not None and (out.is_dir() or not out.parent.is_dir()):
         raise ConfigError(f"--html {out}: not a file in an existing folder: give FILE.html")
-
-
-def _serve(api: object, port: int, *, quiet: bool) -> None:
-    from tools.shards_view_api import ViewerApi
-    from tools.shards_view_server import ViewerServer
-
-    assert isinstance(api, ViewerApi)
-    with ViewerServer(api, port) as server:
-        print(f"viewer: {server.url} (Ctrl-C ends it)", flush=True)
-        if not quiet and _has_display():
-            import webbrowser
-
-            webbrowser.open(server.url)
-        try:
-            server.serve_forever()
-        except KeyboardInterrupt:
-            print("viewer: ended")
-
-
-def _has_display() -> bool:
-    if sys.platform in ("darwin", "win32"):
-        return True
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

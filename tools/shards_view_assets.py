@@ -5,13 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-FOLDER = Path(__file__).parent / "viewer"
-PAGE = "index.html"
-CONTENT_TYPES = {
-    ".html": "text/html; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-}
+from hrm_scale.serving.page_files import INDEX, page_files
+
+FILES = page_files(Path(__file__).parent / "viewer")
+"""All files of the page by name."""
 _STYLE = re.compile(r'<link rel="stylesheet" href="(?P<name>[a-z_]+\.css)" />')
 _SCRIPT = re.compile(r'<script defer src="(?P<name>[a-z_]+\.js)"></script>')
 _EMBEDDED_POLICY = (
@@ -20,18 +17,13 @@ _EMBEDDED_POLICY = (
 )
 
 
-def asset_names() -> frozenset[str]:
-    """Names of all files of the page. Nothing else is ever served."""
-    return frozenset(p.name for p in FOLDER.iterdir() if p.suffix in CONTENT_TYPES)
-
-
 def read_asset(name: str) -> str:
-    return (FOLDER / name).read_text(encoding="utf-8")
+    return FILES[name].read_text(encoding="utf-8")
 
 
 def single_page(data: str) -> str:
     """The whole page as one file; `data` (base64) is what it shows instead of asking a server."""
-    page = read_asset(PAGE)
+    page = read_asset(INDEX)
     scripts = [match["name"] for match in _SCRIPT.finditer(page)]
     page = _SCRIPT.sub("", page)
     page = _STYLE.sub(lambda match: f"<style>\n{read_asset(match['name'])}</style>", page)

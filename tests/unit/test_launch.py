@@ -113,6 +113,7 @@ def test_help_lists_every_command_and_needs_no_environment(machine: Machine) -> 
             "train",
             "eval",
             "predict",
+            "play",
             "slurm",
             "doctor",
             "env",
@@ -130,7 +131,7 @@ def test_help_lists_every_command_and_needs_no_environment(machine: Machine) -> 
         (
             ["env"],
             {"HRM_SCALE_EXTRAS": "tset"},
-            "choose from cuda, fast, plot, s3, servers, test, dev",
+            "choose from cuda, fast, export, plot, s3, servers, test, dev",
         ),
     ],
 )
@@ -402,6 +403,7 @@ def test_train_with_an_accelerate_configuration(machine: Machine, tmp_path: Path
         ("test", "pytest"),
         ("eval", "hrm_scale.evaluate"),
         ("predict", "hrm_scale.predict"),
+        ("play", "hrm_scale.play"),
         ("slurm", "tools.slurm"),
         ("doctor", "hrm_scale.doctor"),
     ],

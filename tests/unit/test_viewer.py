@@ -22,7 +22,7 @@ from tests.unit.data_sets import write_dense, write_grouped, write_online
 from tests.unit.viewer_sets import arc_set
 from tools.shards_view import add_arguments, view
 from tools.shards_view_api import ViewerApi
-from tools.shards_view_assets import FOLDER, asset_names
+from tools.shards_view_assets import FILES, read_asset
 from tools.shards_view_groups import GroupIndex
 from tools.shards_view_search import Search
 from tools.shards_view_server import ViewerServer
@@ -249,8 +249,8 @@ def test_server_answers_this_machine_and_nothing_else(server: ViewerServer) -> N
     assert ask(server, "/api/about", method="POST")[0] == 501
     for path in ("/dom.py", "/../shards.py", "/viewer/dom.js", "/about", "/%2e%2e/shards.py", "/x"):
         assert ask(server, path)[0] == 404, path
-    for name in asset_names():
-        assert ask(server, f"/{name}")[1] == (FOLDER / name).read_bytes()
+    for name, path in FILES.items():
+        assert ask(server, f"/{name}")[1] == path.read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -314,8 +314,8 @@ def test_html_holds_what_it_says(
     view(parsed(arc_online.path, "--html", out, "--limit", 1))
     page = out.read_text(encoding="utf-8")
     assert not re.search(r"<(?:script|link)[^>]+(?:src|href)=\"(?!data:)", page)
-    for name in asset_names() - {"index.html"}:
-        assert (FOLDER / name).read_text() in page
+    for name in FILES.keys() - {"index.html"}:
+        assert read_asset(name) in page
     packed = re.search(r'id="embedded">([^<]+)<', page)
     assert packed
     document = json.loads(zlib.decompress(base64.b64decode(packed[1])))
@@ -333,7 +333,7 @@ def test_html_holds_what_it_says(
 
 
 def test_page_files_are_small_and_name_nothing_outside() -> None:
-    for name in asset_names():
-        text = (FOLDER / name).read_text(encoding="utf-8")
+    for name in FILES:
+        text = read_asset(name)
         assert len(text.splitlines()) <= 300, name
         assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", text), name

@@ -1,0 +1,42 @@
+"""The page's server: which address gets which answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hrm_scale.errors import ConfigError
+from hrm_scale.playing.api import PlayApi
+from hrm_scale.serving.page_files import page_files
+from hrm_scale.serving.server import LOOPBACK, LocalServer
+
+PAGE = Path(__file__).parent / "page"
+
+
+class PlayServer(LocalServer):
+    """Serves the page of one model. Ending it ends what is being solved."""
+
+    def __init__(self, api: PlayApi, *, host: str = LOOPBACK, port: int = 0) -> None:
+        """EnvironmentProblem when the port is taken or the host is not this machine."""
+        self._api = api
+        routes = {
+            "about": lambda query: api.about(),
+            "example": lambda query: api.example(_number(query.get("number", "0"))),
+            "task": lambda query: api.task(query.get("name", "")),
+        }
+        taken = (
+            f"host={host} port={port}: cannot listen there ({{reason}}): type port=0 for a free"
+            " port, or port=N for another one"
+        )
+        super().__init__(
+            page_files(PAGE), routes, {"solve": api.solve}, host=host, port=port, taken=taken
+        )
+
+    def server_close(self) -> None:
+        super().server_close()
+        self._api.close()
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 16):
+        raise ConfigError(f"number={text[:40]!r} is not a whole number")
+    return int(text)

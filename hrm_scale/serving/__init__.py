@@ -1,0 +1,1 @@
+"""Serving a page of the project to a browser on this machine."""

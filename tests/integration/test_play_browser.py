@@ -1,0 +1,280 @@
+"""The page to play on in a real browser: typing, pasting, drawing, watching, small screens."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from hrm_scale.playing.api import PlayApi
+from tests.unit.play_sets import KINDS, api_of, served, train_run
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="needs chromium"),
+]
+
+# The texts of all cells of the board that can be edited, and of the steps that were received.
+CELLS = "() => [...document.querySelectorAll('.editable .cell')].map((cell) => cell.textContent)"
+CLASSED = """(name) => [...document.querySelectorAll('.editable .cell')]
+    .flatMap((cell, at) => (cell.classList.contains(name) ? [at] : []))"""
+PASTE = """(text) => {
+    const clipboardData = new DataTransfer();
+    clipboardData.setData('text', text);
+    document.dispatchEvent(new ClipboardEvent('paste', { clipboardData, bubbles: true }));
+}"""
+FITS = "() => document.documentElement.scrollWidth <= innerWidth"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as started:
+        # Its sandbox needs rights that containers often lack; the page is our own.
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def apis(tmp_path_factory: pytest.TempPathFactory) -> dict[str, PlayApi]:
+    return {kind: api_of(*train_run(tmp_path_factory.mktemp(kind), kind)) for kind in KINDS}
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    """A page that fails the test for anything the browser complains about, but questions that
+    were refused: that is for the page to tell."""
+    page = browser.new_page(viewport={"width": 1280, "height": 800}, color_scheme="light")
+    page.set_default_timeout(20_000)
+    complaints: list[str] = []
+    page.on("console", lambda m: m.type == "error" and complaints.append(m.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    yield page
+    page.close()
+    assert [text for text in complaints if "Failed to load resource" not in text] == []
+
+
+def shown(page: Any, text: str) -> None:
+    """Wait until the page says which step it shows."""
+    page.wait_for_function(
+        "text => document.getElementById('count').textContent === text", arg=text
+    )
+
+
+def answers(api: PlayApi, **question: Any) -> list[dict[str, Any]]:
+    *steps, _ = api.solve(question)
+    return steps
+
+
+def test_a_sudoku_is_typed_and_solved_step_by_step(page: Any, apis: dict[str, PlayApi]) -> None:
+    api = apis["sudoku"]
+    with served(api) as server:
+        page.goto(server.url)
+        page.wait_for_selector(".cell:focus")
+        assert "4 × 4 Sudoku · hrm" in page.inner_text("#facts")
+        for key in ("1", "ArrowRight", "ArrowDown", "3", "ArrowUp", "1"):
+            page.keyboard.press(key)
+        assert page.evaluate(CLASSED, "wrong") == [0, 1], "clues that contradict each other"
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#error:not([hidden])")
+        assert "stands twice" in page.inner_text("#error")
+        page.keyboard.press("Backspace")
+        assert page.evaluate(CLASSED, "wrong") == []
+        assert page.is_hidden("#error")
+
+        steps = answers(api, puzzle="1....3..........")
+        page.keyboard.press("Enter")
+        shown(page, "3 / 3")
+        for number in (3, 2, 1):
+            step = steps[number - 1]
+            assert page.inner_text("#verdict") == step["verdict"]
+            digits = ["?" if c < 2 else str(c - 1) for c in step["cells"]]
+            assert page.evaluate(CELLS) == digits
+            assert page.evaluate(CLASSED, "wrong") == step["wrong"]
+            if number > 1:
+                before = steps[number - 2]["cells"]
+                changed = [at for at in range(16) if before[at] != step["cells"][at]]
+                assert page.evaluate(CLASSED, "changed") == changed
+            page.keyboard.press("[")
+        shown(page, "0 / 3")
+        assert page.evaluate(CELLS) == ["1", "", "", "", "", "3", *[""] * 10]
+        page.focus("#shown")
+        page.keyboard.press("ArrowRight")
+        shown(page, "1 / 3")
+        page.keyboard.press("u")
+        unsure = "() => document.querySelector('.cell').style.getPropertyValue('--unsure')"
+        assert float(page.evaluate(unsure)) == (100 - steps[0]["sure"][0]) / 100
+        says = page.get_attribute("#chart", "aria-label")
+        halt = next((step["step"] for step in steps if step["halts"]), 0)
+        assert (f"would halt at step {halt}" if halt else "no halt") in says
+        page.keyboard.press("p")
+        shown(page, "3 / 3")
+
+
+def test_a_sudoku_is_pasted_cleared_and_taken_as_an_example(
+    page: Any, apis: dict[str, PlayApi]
+) -> None:
+    with served(apis["sudoku"]) as server:
+        page.goto(server.url)
+        page.wait_for_selector(".cell:focus")
+        page.evaluate(PASTE, "1 . | . 4\n. . | 1 .\n----+----\n. 1 | . .\n4 . | . 1\n")
+        text = "1..4..1..1..4..1".replace(".", " ")
+        wanted = [c.strip() for c in text]
+        assert page.evaluate(CELLS) == wanted
+        page.evaluate(PASTE, "1..4")
+        assert "That has 4 cells" in page.inner_text("#error")
+        assert page.evaluate(CELLS) == wanted
+        page.click("#clear")
+        assert page.evaluate(CELLS) == [""] * 16
+        page.keyboard.press("t")
+        page.fill("#written", "source,1..4..1..1..4..1,7")
+        page.click("#load")
+        assert page.evaluate(CELLS) == wanted
+        page.click(".pad button >> nth=1")
+        assert page.evaluate(CELLS)[0] == "2", "into the chosen cell"
+        page.keyboard.press("e")
+        page.wait_for_function("() => document.querySelectorAll('.given').length > 3")
+        page.click("#solve")
+        shown(page, "3 / 3")
+        assert "differ from the known answer" in page.inner_text("#verdict")
+
+
+def test_more_steps_and_another_path(page: Any, apis: dict[str, PlayApi]) -> None:
+    api = apis["sudoku"]
+    with served(api) as server:
+        page.goto(server.url)
+        page.wait_for_selector(".cell:focus")
+        page.fill("#steps", "99")
+        page.click("#solve")
+        page.select_option("#speed", "16")
+        shown(page, "12 / 12")
+        page.click("#other")
+        assert page.inner_text("#other") == "Another path (now 1)"
+        shown(page, "12 / 12")
+        wanted = answers(api, puzzle="." * 16, steps=12, path=1)[-1]
+        assert page.evaluate(CELLS) == ["?" if c < 2 else str(c - 1) for c in wanted["cells"]]
+
+
+def test_a_maze_is_drawn_and_solved(page: Any, apis: dict[str, PlayApi]) -> None:
+    api = apis["maze"]
+    with served(api) as server:
+        page.goto(server.url)
+        page.wait_for_selector(".cell:focus")
+        middle = []
+        for at in (7, 10):
+            box = page.locator(".editable .cell").nth(at).bounding_box()
+            middle.append((box["x"] + box["width"] / 2, box["y"] + box["height"] / 2))
+        page.mouse.move(*middle[0])
+        page.mouse.down()
+        page.mouse.move(*middle[1], steps=12)
+        page.mouse.up()
+        assert page.evaluate(CLASSED, "wall") == [7, 8, 9, 10], "drawn by dragging"
+        page.mouse.click(*middle[0])
+        assert page.evaluate(CLASSED, "wall") == [8, 9, 10], "taken away by clicking"
+        page.check("input[value=goal]")
+        page.locator(".editable .cell").nth(30).click()
+        assert page.evaluate(CLASSED, "goal") == [30], "there is only one"
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("ArrowUp")
+        page.keyboard.press("ArrowUp")
+        page.keyboard.press("s")
+        assert page.evaluate(CLASSED, "start") == [18]
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("w")
+        assert page.evaluate(CLASSED, "wall") == [8, 9, 10, 19]
+        puzzle = "".join("#" if at in (8, 9, 10, 19) else " " for at in range(36))
+        puzzle = puzzle[:18] + "S" + puzzle[19:30] + "G" + puzzle[31:]
+        step = answers(api, puzzle=puzzle)[-1]
+        page.keyboard.press("Enter")
+        shown(page, "3 / 3")
+        assert page.inner_text("#verdict") == step["verdict"]
+        free = [at for at in range(36) if puzzle[at] in " #"]
+        path = [at for at in free if step["cells"][at] == 5]
+        assert page.evaluate(CLASSED, "path") == path
+        page.evaluate(PASTE, "\n".join(["S....."] * 6))
+        assert page.inner_text("#error") == "A maze has one S, that has 6"
+
+
+def test_an_arc_task_is_chosen_changed_and_pasted(page: Any, apis: dict[str, PlayApi]) -> None:
+    api = apis["arc"]
+    with served(api) as server:
+        page.goto(server.url)
+        page.wait_for_selector(".cell:focus")
+        assert "does not know this task" in page.inner_text("#note")
+        task = api.task("bb22")
+        page.select_option("[aria-label=Task]", "bb22")
+        page.wait_for_selector("[aria-label='Demonstrations'] .pair >> nth=2")
+        assert page.is_hidden("#note")
+        rows = task["tests"][0]["input"]
+        colours = "() => [...document.querySelectorAll('.editable .cell')].map((c) => c.className)"
+        assert page.evaluate(colours) == [f"cell c{c}" for row in rows for c in row]
+        steps = answers(
+            api,
+            puzzle="/".join("".join(map(str, row)) for row in rows),
+            task="bb22",
+            answer="/".join("".join(map(str, row)) for row in task["tests"][0]["output"]),
+        )
+        page.click("#solve")
+        shown(page, "3 / 3")
+        assert page.inner_text("#verdict") == steps[-1]["verdict"]
+        drawn = "() => document.querySelectorAll('.two .grid[role=img] .cell').length"
+        assert page.evaluate(drawn) == len(steps[-1]["cells"])
+
+        page.fill("[aria-label=Rows]", "2")
+        page.fill("[aria-label=Columns]", "2")
+        page.keyboard.press("Tab")
+        page.locator(".editable .cell").nth(0).focus()
+        for key in ("7", "ArrowRight", "8", "ArrowDown", "9"):
+            page.keyboard.press(key)
+        page.click(".swatch >> nth=3")
+        page.locator(".editable .cell").nth(2).click()
+        assert page.evaluate(colours) == ["cell c7", "cell c8", "cell c3", "cell c9"]
+
+        pasted = {"train": [{"input": [[1]], "output": [[2, 2]]}], "test": [{"input": [[4], [5]]}]}
+        page.evaluate(PASTE, json.dumps(pasted))
+        assert page.evaluate(colours) == ["cell c4", "cell c5"]
+        assert page.locator("[aria-label='Demonstrations'] .pair").count() == 1
+        assert "does not know this task" in page.inner_text("#note")
+        page.evaluate(PASTE, '{"train": [], "test": [{"input": [[10]]}]}')
+        assert "The input of test 1 is no grid" in page.inner_text("#error")
+
+
+def test_a_program_that_ended_is_told(page: Any, apis: dict[str, PlayApi]) -> None:
+    with served(apis["sudoku"]) as server:
+        page.goto(server.url)
+        page.wait_for_selector(".cell:focus")
+        page.route("**/api/solve", lambda route: route.abort())
+        page.click("#solve")
+        page.wait_for_selector("#error:not([hidden])")
+        assert "The program has ended" in page.inner_text("#error")
+        assert page.is_hidden("#replay")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_small_screens_keys_and_both_schemes(
+    page: Any, apis: dict[str, PlayApi], kind: str
+) -> None:
+    with served(apis[kind]) as server:
+        page.set_viewport_size({"width": 360, "height": 700})
+        page.goto(server.url)
+        page.wait_for_selector(".cell:focus")
+        ground = "() => getComputedStyle(document.body).backgroundColor"
+        light = page.evaluate(ground)
+        page.keyboard.press("d")
+        assert page.evaluate(ground) != light
+        page.keyboard.press("e")
+        page.keyboard.press("Enter")
+        shown(page, "3 / 3")
+        assert page.evaluate(FITS), "nothing hangs over the edge of a phone"
+        page.keyboard.press("?")
+        assert page.is_visible("#keys")
+        page.keyboard.press("Escape")
+        unnamed = """() => [...document.querySelectorAll('button, input, select')].filter(
+            (one) => !one.labels?.length && !one.textContent.trim() && !one.ariaLabel).length"""
+        assert page.evaluate(unnamed) == 0, "every control has a name"
+        assert page.locator("[tabindex='0'].cell").count() == 1, "a board is one stop of Tab"
