@@ -1,35 +1,55 @@
-"""Look into checkpoints: `python -m tools.checkpoint info DIR`.
+"""Look into checkpoints, and hand them on: `python -m tools.checkpoint info DIR`, `convert`.
 
-DIR is a run folder or one checkpoint folder. Shows what is inside, whether every byte is as it was
-written, and how to continue. Exit status 4 when anything in it is not valid.
+`info` shows what is inside a run folder or checkpoint folder, whether every byte is as it was
+written, and how to continue. `convert` reads and writes the formats of other programs. Exit status
+4 when a checkpoint is not valid.
 """
 
 from __future__ import annotations
 
-import argparse
 import shlex
 from pathlib import Path
 from typing import Any
 
 from hrm_scale.checkpoint.averages import AVERAGES
 from hrm_scale.checkpoint.best import best_checkpoint
-from hrm_scale.checkpoint.discovery import FOLDER, candidates, refusal, resolve, weights_only
+from hrm_scale.checkpoint.discovery import (
+    FOLDER,
+    candidates,
+    refusal,
+    resolve,
+    weights_folder_name,
+    weights_only,
+)
 from hrm_scale.checkpoint.loaded import LoadedCheckpoint, read_checkpoint
+from hrm_scale.command_line import Parser
 from hrm_scale.errors import EXIT_CHECKPOINT, EXIT_OK, CheckpointError, run_cli
 from hrm_scale.reporting.banner import render_banner
 from hrm_scale.reporting.lines import duration
+from tools.checkpoint_convert import add_arguments, convert
 
 _TABLE = "puzzle_table"
 
 
 def main(arguments: list[str]) -> int:
     """Entry point. Returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m tools.checkpoint", description=__doc__)
+    parser = Parser(prog="python -m tools.checkpoint", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     info = commands.add_parser("info", help="what a checkpoint holds, is it valid, how to go on")
     info.add_argument("dir", type=Path, metavar="DIR", help="run folder or checkpoint folder")
-    options = parser.parse_args(arguments)
-    return _info(options.dir)
+    into = commands.add_parser("convert", help="to and from other programs' formats")
+    add_arguments(into)
+    # KEY=VALUE may stand anywhere, which argparse cannot do for the rest of a command.
+    options, rest = parser.parse_known_args(arguments)
+    settings = [word for word in rest if word[:1] == "~" or ("=" in word and word[:1] != "-")]
+    if unknown := [word for word in rest if word not in settings or options.command == "info"]:
+        (info if options.command == "info" else into).error(
+            f"unrecognized arguments: {' '.join(unknown)}"
+        )
+    if options.command == "info":
+        return _info(options.dir)
+    convert(options, settings)
+    return EXIT_OK
 
 
 def _info(path: Path) -> int:
@@ -94,8 +114,18 @@ def _describe(checkpoint: LoadedCheckpoint) -> str:
         rows.append((f"  {name}", _size(manifest.files[name].bytes), note))
     rows.append(("written by", *_versions(checkpoint.versions)))
     rows.append(("valid", "yes", f"{len(manifest.files)} files agree with the manifest"))
-    lines = [render_banner(str(checkpoint.path), rows), "", "To continue:"]
-    return "\n".join([*lines, f"  {_command(checkpoint)}"])
+    lines = [render_banner(str(checkpoint.path), rows), ""]
+    if checkpoint.path.name == weights_folder_name(checkpoint.step):
+        where = shlex.quote(str(checkpoint.path))
+        return "\n".join(
+            [
+                *lines,
+                "Weights alone. To evaluate, or to start a run from them:",
+                f"  python -m hrm_scale.evaluate checkpoint={where}",
+                f"  python -m hrm_scale.train init_from={where}",
+            ]
+        )
+    return "\n".join([*lines, "To continue:", f"  {_command(checkpoint)}"])
 
 
 def _size(count: int) -> str:

@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from hrm_scale.checkpoint import (
@@ -26,12 +24,12 @@ from hrm_scale.config.schema import RunConfig
 from hrm_scale.data import Dataset, is_dataset, open_dataset
 from hrm_scale.data.remote.options import is_address
 from hrm_scale.errors import CheckpointError, ConfigError, DataError
+from hrm_scale.interchange.rows import gathered, places
 from hrm_scale.modelling import TABLE
 from hrm_scale.models import ActModel
 from hrm_scale.optim.puzzle_table import PuzzleTable
 
 AVERAGED, RAW = "ema", "model"
-_CHUNK = 1 << 16  # rows of the table read at a time: 128 MiB at width 512
 # Without an effect on what the weights mean.
 _OTHERWISE = tuple(
     f"arch.{start}"
@@ -150,13 +148,18 @@ def _rows(
     names, why = _names_there(checkpoint, facts, count)
     if names is None:
         return None, fresh, [f"{fresh}: other puzzles than those of init_from, and {why}"]
-    source = _places(names, dataset.identifiers())
+    source = places(names, dataset.identifiers())
     taken = int((source >= 0).sum())
     note = (
         f"puzzle table: {taken:,} of {len(source):,} rows are of puzzles with the same name in"
         f" init_from and are taken over, {len(source) - taken:,} start at zero"
     )
-    rows = _gathered(checkpoint, source[low:high], count, width)
+    rows = gathered(
+        lambda start, stop: read_table(checkpoint, TABLE, start, stop),
+        source[low:high],
+        count,
+        table.width,
+    )
     return rows, f"{taken:,} rows of the puzzle table taken over", [note]
 
 
@@ -189,21 +192,3 @@ def _names_there(
     if len(names) != count or len(set(names)) != count:
         return None, f"{path} does not name each of them once"
     return names, ""
-
-
-def _places(there: list[str], here: list[str]) -> np.ndarray:
-    """For each name here its row there, -1 for none; int64 [len(here)]."""
-    row = {name: number for number, name in enumerate(there)}
-    return np.fromiter((row.get(name, -1) for name in here), np.int64, len(here))
-
-
-def _gathered(checkpoint: LoadedCheckpoint, source: np.ndarray, count: int, width: int) -> Tensor:
-    """Rows [len(source), width]: row `source[i]` of the stored table, zeros where that is -1."""
-    rows = torch.zeros(len(source), width)
-    for start in range(0, count, _CHUNK):
-        stop = min(start + _CHUNK, count)
-        inside = np.nonzero((source >= start) & (source < stop))[0]
-        if len(inside):
-            piece = read_table(checkpoint, TABLE, start, stop)
-            rows[torch.from_numpy(inside)] = piece[torch.from_numpy(source[inside] - start)].float()
-    return rows

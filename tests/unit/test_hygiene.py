@@ -42,6 +42,7 @@ ENTRY_POINTS = (
     "hrm_scale.train",
     "hrm_scale.evaluate",
     "hrm_scale.predict",
+    "hrm_scale.play",
     "hrm_scale.demo",
     "hrm_scale.doctor",
     "hrm_scale.launch",
