@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,26 +14,12 @@ from hrm_scale.evaluation.failures import FailureReport, Failures, render
 from tests.unit.data_sets import sudoku_meta
 from tests.unit.failure_cases import META, RIGHT, STORIES, feed, report_of, told
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="needs chromium"),
-]
+pytestmark = pytest.mark.slow
 
 ROWS = "[...document.querySelectorAll('#list tbody th')].map((cell) => Number(cell.textContent))"
 MARKED = """(name) => [...document.querySelectorAll(`.boards figure:last-child [data-${name}]`)]
     .map((cell) => Number(cell.dataset.cell))"""
 STORY = dict(zip(STORIES, range(100, 108), strict=True))
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as started:
-        # Its sandbox needs rights that containers often lack; the pages are our own.
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,12 +11,7 @@ import pytest
 from hrm_scale.playing.api import PlayApi
 from tests.unit.play_sets import KINDS, api_of, served, train_run
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="needs chromium"),
-]
+pytestmark = pytest.mark.slow
 
 # The texts of all cells of the board that can be edited, and of the steps that were received.
 CELLS = "() => [...document.querySelectorAll('.editable .cell')].map((cell) => cell.textContent)"
@@ -29,15 +23,6 @@ PASTE = """(text) => {
     document.dispatchEvent(new ClipboardEvent('paste', { clipboardData, bubbles: true }));
 }"""
 FITS = "() => document.documentElement.scrollWidth <= innerWidth"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as started:
-        # Its sandbox needs rights that containers often lack; the page is our own.
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,12 +21,7 @@ from tools.shards_view import add_arguments, view
 from tools.shards_view_api import ViewerApi
 from tools.shards_view_server import ViewerServer
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="needs chromium"),
-]
+pytestmark = pytest.mark.slow
 
 SHOWN = """() => [...document.querySelectorAll('#main .board canvas')].map((canvas) => ({
     tokens: [...canvas.grid.tokens], rows: canvas.grid.rows, columns: canvas.grid.columns,
@@ -44,15 +38,6 @@ PIXEL = """([number, row, column]) => {
 }"""
 PALETTE = ["#000000", "#0074d9", "#ff4136", "#2ecc40", "#ffdc00"]
 PALETTE += ["#aaaaaa", "#f012be", "#ff851b", "#7fdbff", "#870c25"]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as started:
-        # Its sandbox needs rights that containers often lack; the pages are our own.
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
