@@ -86,6 +86,9 @@ if exists hrm_scale.train && [ -f "${DATA:-/nowhere}/dataset.json" ]; then
   # The curve: the numbers themselves; they outlive every way of drawing them.
   cp "$OUT/run/metrics.jsonl" "$OUT/curve.jsonl" 2>/dev/null && note "curve: $OUT/curve.jsonl"
   "$PYTHON" -m tools.run plot "$OUT/run" --out "$OUT/curve.png" 2>&1 | tail -n 1
+  # What evaluation gains over a loop like the published one's, on the checkpoint just trained.
+  part evaluation 60 "$PYTHON" -m benchmarks.evaluation "$OUT/run" --limit 4000 --rounds 2 --device cuda \
+    --output "$OUT/evaluation.json"
 else
   note "train: skipped, no data set (SUDOKU_DATA) or no trainer"
 fi

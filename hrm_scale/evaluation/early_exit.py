@@ -88,9 +88,10 @@ class _Waiting:
                 self._held = next((asked for asked in self._questions if len(asked)), None)
                 if self._held is None:
                     break
-            part, self._held = _cut(self._held, rows)
-            parts.append(part)
-            rows -= len(part)
+            held = self._held
+            parts.append(held.part(0, rows))
+            self._held = held.part(rows, len(held)) if len(held) > rows else None
+            rows -= len(parts[-1])
         return _stacked(parts) if parts else None
 
 
@@ -136,12 +137,3 @@ def _take(asked: Asked, rows: Tensor) -> Asked:
         asked.numbers[at],
         {name: values[at] for name, values in asked.extras.items()},
     )
-
-
-def _cut(asked: Asked, rows: int) -> tuple[Asked, Asked | None]:
-    """The first `rows` rows, and the rest if there is any."""
-    if len(asked) <= rows:
-        return asked, None
-    device = asked.data["inputs"].device
-    numbers = torch.arange(len(asked), device=device)
-    return _take(asked, numbers[:rows]), _take(asked, numbers[rows:])

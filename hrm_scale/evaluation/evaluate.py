@@ -12,7 +12,8 @@ from torch import Tensor
 
 from hrm_scale.data import Dataset, EvalBatch
 from hrm_scale.evaluation.early_exit import early_exit_rollout
-from hrm_scale.evaluation.rollout import Answers, Asked, ask, rollout
+from hrm_scale.evaluation.rollout import Answers, Asked, ask
+from hrm_scale.evaluation.row_threads import row_threads
 from hrm_scale.evaluation.tally import Tally
 from hrm_scale.models import ActModel
 from hrm_scale.models.inference import Reasoner
@@ -123,11 +124,12 @@ def observe(
                 if progress is not None and progress(asked_so_far):
                     return False
             return True
-        for rows in asked():
-            for answers in rollout(reasoner, rows, at):
-                _show(answers, observers)
-            if progress is not None and progress(asked_so_far):
-                return False
+        with row_threads(device, model.config.compile) as threads:
+            for rows in asked():
+                for answers in threads.rollout(reasoner, rows, at):
+                    _show(answers, observers)
+                if progress is not None and progress(asked_so_far):
+                    return False
     return True
 
 

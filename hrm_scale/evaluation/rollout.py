@@ -34,6 +34,16 @@ class Asked:
     def __len__(self) -> int:
         return len(self.numbers)
 
+    def part(self, start: int, stop: int) -> Asked:
+        """Rows start ... stop - 1, which share the memory of these."""
+        rows = slice(start, stop)
+        return Asked(
+            {name: value[rows] for name, value in self.data.items()},
+            None if self.vectors is None else self.vectors[rows],
+            self.numbers[rows],
+            {name: values[rows] for name, values in self.extras.items()},
+        )
+
 
 @dataclass(frozen=True)
 class Answers:
@@ -88,13 +98,7 @@ def ask(part: EvalBatch, table: PuzzleTable | None, device: torch.device, padded
     if padded or (part.index >= 0).all():
         return Asked(data, vectors, part.index, part.extras)
     # Padding is only ever at the end.
-    rows = int((part.index >= 0).sum())
-    return Asked(
-        {name: value[:rows] for name, value in data.items()},
-        None if vectors is None else vectors[:rows],
-        part.index[:rows],
-        {name: values[:rows] for name, values in part.extras.items()},
-    )
+    return Asked(data, vectors, part.index, part.extras).part(0, int((part.index >= 0).sum()))
 
 
 def rollout(reasoner: Reasoner, asked: Asked, at: Collection[int]) -> Iterator[Answers]:

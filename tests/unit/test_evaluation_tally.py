@@ -12,9 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hrm_scale.data import open_dataset
+from hrm_scale.evaluation.early_exit import early_exit_rollout
 from hrm_scale.evaluation.evaluate import evaluate
 from hrm_scale.evaluation.report import best_baseline, render_results
 from hrm_scale.evaluation.rollout import Answers, Asked, rollout
+from hrm_scale.evaluation.row_threads import row_threads
 from hrm_scale.evaluation.tally import Tally
 from hrm_scale.models.act import ActModel
 from hrm_scale.models.inference import Reasoner
@@ -223,6 +225,59 @@ def test_a_rollout_is_the_models_own_steps_bit_for_bit(name: str, changes: dict[
         assert torch.equal(answers.q_halt, outputs.q_halt_logits)
         assert torch.equal(answers.q_continue, outputs.q_continue_logits)
         assert torch.equal(answers.steps, carry.steps)
+
+
+def test_early_exit_waits_for_an_answer_that_stands() -> None:
+    """Against the same rule applied to a whole pass, for every order and number of slots."""
+    model = tiny_model(halt_max_steps=8, q_continue="none").eval()
+    with torch.no_grad():
+        # Now the halting value crosses 0 in the middle of a pass, for many rows.
+        model.inner.q_head.weight[0] = 3 * torch.randn(32)
+        model.inner.q_head.bias[0] = 0
+    batch = random_batch(model.config, 60)
+    table = DeviceTable(3, 16, CPU)
+    asked = Asked(batch, table.lookup(batch["puzzle_identifiers"]), np.arange(60))
+    reasoner = Reasoner(model)
+    whole = list(rollout(reasoner, asked, range(1, 9)))
+    expected = {}
+    for row in range(60):
+        for step in range(2, 9):
+            now, before = whole[step - 1], whole[step - 2]
+            stands = torch.equal(now.predictions[row], before.predictions[row])
+            if step == 8 or (now.q_halt[row] > 0 and stands):
+                expected[row] = (step, now.predictions[row].tolist())
+                break
+    assert len({step for step, _ in expected.values()}) >= 2, "rows end at different steps"
+    for slots, cut in ((1, 60), (7, 10), (60, 60), (64, 13)):
+        questions = [asked.part(start, min(start + cut, 60)) for start in range(0, 60, cut)]
+        found = {}
+        for answers in early_exit_rollout(reasoner, questions, slots, 8):
+            assert len(answers) <= slots
+            rows = zip(answers.asked.numbers, answers.steps, answers.predictions, strict=True)
+            found |= {int(n): (int(step), tokens.tolist()) for n, step, tokens in rows}
+        assert found == expected, (slots, cut)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 11])
+def test_threads_give_the_numbers_of_one(rows: int) -> None:
+    model = tiny_model().eval()
+    batch = random_batch(model.config, rows)
+    table = DeviceTable(3, 16, CPU)
+    asked = Asked(batch, table.lookup(batch["puzzle_identifiers"]), np.arange(rows))
+    reasoner = Reasoner(model)
+    alone = {answers.steps[0].item(): answers for answers in rollout(reasoner, asked, (2, 4))}
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with row_threads(CPU, compiled=False) as threads:
+            found = list(threads.rollout(reasoner, asked, (2, 4)))
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    for step in (2, 4):
+        parts = [answers for answers in found if answers.steps[0] == step]
+        assert np.concatenate([part.asked.numbers for part in parts]).tolist() == list(range(rows))
+        assert torch.equal(torch.cat([part.logits for part in parts]), alone[step].logits)
 
 
 def test_results_are_rendered_with_the_baselines() -> None:
