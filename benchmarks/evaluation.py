@@ -1,8 +1,8 @@
 """Evaluating a checkpoint three ways, side by side in one run.
 
 reference: as the published evaluators loop: every slot of a batch, the padded ones too, one ACT
-step a call, weights cast and the loss taken at each, until all have done `halt_max_steps`; each result
-of a block is written to memory of its own.
+step a call, weights cast and the loss taken at each, until all have done `halt_max_steps`; each
+result of a block is written to memory of its own.
 full: `hrm_scale.evaluate`, the same steps for every puzzle. early exit: with `early_exit=true`.
 Rounds take turns, so that a noisy machine is noisy for all; figures are medians.
 """
