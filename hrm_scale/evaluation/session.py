@@ -22,6 +22,7 @@ from hrm_scale.evaluation.path_counts import PathCounts
 from hrm_scale.evaluation.report import Progress
 from hrm_scale.evaluation.restore import Restored, restore
 from hrm_scale.evaluation.rollout import ask
+from hrm_scale.evaluation.rules import has_rules
 from hrm_scale.evaluation.scaling import Scaling
 from hrm_scale.evaluation.step_counts import StepCounts
 from hrm_scale.evaluation.tally import Tally
@@ -85,18 +86,18 @@ class Session:
         found.seconds = time.monotonic() - started
         return found
 
-    def _questions(self) -> tuple[Iterable[EvalBatch], int]:
+    def _questions(self, batch_size: int) -> tuple[Iterable[EvalBatch], int]:
         """This rank's batches, and how many rows all ranks have."""
         config, rank, ranks = self.config, self.engine.rank, self.engine.ranks
         if self.rows is not None:
             chosen = chosen_rows(self.rows, config.limit, config.seed)
             total = len(self.rows) if chosen is None else len(chosen)
             meta = self.dataset.meta
-            return arc_questions(self.rows, chosen, meta, self.batch_size, rank, ranks), total
+            return arc_questions(self.rows, chosen, meta, batch_size, rank, ranks), total
         total = self.dataset.split(config.split).examples
         batches = self.dataset.eval_batches(
             config.split,
-            self.batch_size,
+            batch_size,
             rank=rank,
             ranks=ranks,
             limit=config.limit,
@@ -112,10 +113,10 @@ class Session:
         tally = Tally(model.config.vocab_size, meta.pad_id, loss_type, device)
         breakdown = Breakdown(meta, device)
         steps = StepCounts(self.at, device) if self.at else None
-        paths = PathCounts(meta, device) if meta.kind == "maze" else None
+        paths = PathCounts(meta, device) if meta.kind == "maze" and has_rules(meta) else None
         ballot = self._ballot()
         failures = Failures(meta, config.failures) if config.failures else None
-        questions, total = self._questions()
+        questions, total = self._questions(self.batch_size)
         at = range(1, self.most + 1) if failures else self.at or [self.most]
         counting: list[Any] = [
             part for part in (tally, breakdown, steps, paths) if part is not None
@@ -156,17 +157,19 @@ class Session:
     def _scaled(self) -> Found:
         config, restored = self.config, self.restored
         assert config.trajectories is not None
+        trajectories = parse_counts(config.trajectories)
         scaling = Scaling(
             self.dataset.meta,
             restored.reasoner,
             self.at or (self.most,),
-            parse_counts(config.trajectories),
+            trajectories,
             noise=config.noise,
             random_start=config.random_start,
             seed=config.random_seed,
             rows_at_once=-(-self.batch_size // self.engine.ranks),
         )
-        questions, total = self._questions()
+        # So few puzzles at a time that their trajectories are one batch.
+        questions, total = self._questions(-(-self.batch_size // trajectories[-1]))
         done = 0
         with Progress(total, self.engine.rank == 0) as progress:
             for part in questions:
