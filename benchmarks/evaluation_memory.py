@@ -103,7 +103,7 @@ def _draw(rows: list[dict[str, Any]], path: Path) -> None:
     axes = figure.subplots()
     axes.plot([row["grids"] for row in rows], [row["peak_mib"] for row in rows], marker="o")
     axes.set_xscale("log")
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.3 * max(row["peak_mib"] for row in rows))
     axes.set_xlabel("grids evaluated, with votes")
     axes.set_ylabel("peak memory, MiB")
     axes.grid(alpha=0.3)
