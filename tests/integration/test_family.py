@@ -52,7 +52,7 @@ def test_the_curriculum_deepens_the_network(data: Path, tmp_path: Path) -> None:
     def watch(trainer: Any) -> None:
         reason = trainer.model.inner.reason
 
-        def seen(w: Any, z: Any, embedding: Any, cycles: Any, noise: Any) -> Any:
+        def seen(w: Any, z: Any, embedding: Any, cycles: Any, noise: Any = None) -> Any:
             if torch.is_grad_enabled():
                 depths.append(tuple(cycles))
             return reason(w, z, embedding, cycles, noise)

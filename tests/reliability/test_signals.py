@@ -194,18 +194,18 @@ def _at_a_slow_batch(moment: Path) -> None:
     """The second batch of the first evaluation marks the moment, and takes a while."""
     from hrm_scale.evaluation import evaluate
 
-    real: Any = evaluate.rollout
+    real: Any = evaluate.ask
     seen = 0
 
-    def slow(*args: Any) -> Any:
+    def slow(*args: Any, **options: Any) -> Any:
         nonlocal seen
         seen += 1
         if seen == 2:
             moment.touch()
             time.sleep(3)
-        return real(*args)
+        return real(*args, **options)
 
-    evaluate.rollout = slow  # type: ignore[assignment]
+    evaluate.ask = slow  # type: ignore[assignment]
 
 
 def _at_a_slow_save(moment: Path) -> None:
