@@ -12,7 +12,7 @@ import torch
 from hrm_scale import evaluate, predict
 from hrm_scale.checkpoint import read_checkpoint
 from hrm_scale.data import DatasetWriter
-from hrm_scale.errors import EXIT_CHECKPOINT, EXIT_CONFIG, CheckpointError, ConfigError
+from hrm_scale.errors import EXIT_CHECKPOINT, EXIT_CONFIG, CheckpointError, ConfigError, HrmError
 from hrm_scale.modelling import TABLE
 from tests.runs import call, error_lines, tensors_of, train_here
 from tests.unit.data_sets import columns, puzzles, sudoku_meta
@@ -170,8 +170,12 @@ def test_mistakes_are_one_line(published: Path, run: Path, tmp_path: Path) -> No
         ([run, "--to", "gguf", "--output", tmp_path / "out"], EXIT_CONFIG, "torch-export"),
     ]
     for arguments, code, message in cases:
-        done = call("tools.checkpoint", "convert", *arguments)
-        assert done.returncode == code, done.stderr
-        assert len(error_lines(done.stderr)) == len(done.stderr.splitlines()) == 1, done.stderr
-        assert message in done.stderr
+        with pytest.raises(HrmError) as told:
+            main(["convert", *map(str, arguments)])
+        assert told.value.exit_code == code
+        assert message in str(told.value)
+        assert len(str(told.value).splitlines()) == 1
         assert not (tmp_path / "out").exists()
+    done = call("tools.checkpoint", "convert", *cases[0][0])
+    assert done.returncode == cases[0][1], done.stderr
+    assert len(error_lines(done.stderr)) == len(done.stderr.splitlines()) == 1, done.stderr

@@ -25,12 +25,11 @@ from tools.checkpoint import main
 
 pytestmark = pytest.mark.slow
 NETWORKS: list[tuple[str, dict[str, Any]]] = [
-    ("hrm_v1", {"arch__L_layers": 2}),
+    ("hrm_v1", {"arch__L_layers": 2, "arch__random_init": "true", "arch__relaxation": 0.5}),
     ("trm", {"arch__puzzle_emb_ndim": 0, "arch__puzzle_emb_len": 0, "arch__L_cycles": 2}),
     ("trm_mlp", {"arch__puzzle_emb_len": 2, "arch__L_cycles": 2}),
     ("hrm_v2_params_matched", {"arch__H_layers": 2, "arch__num_heads": 2}),
     ("urm", {"arch__L_cycles": 2}),
-    ("hrm_v1", {"arch__random_init": "true", "arch__relaxation": 0.5}),
 ]
 
 
