@@ -2,7 +2,7 @@
 
 Each operation of a small model is too short to be worth sharing out itself: two threads that each
 compute half of the rows are faster than two that compute half of every operation. The numbers are
-the same.
+the same, as far as a row's do not depend on how many are computed beside it.
 """
 
 from __future__ import annotations
