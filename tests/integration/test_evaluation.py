@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from hrm_scale.errors import ConfigError
@@ -200,20 +199,3 @@ def test_mazes_are_also_judged_by_their_paths(tmp_path: Path) -> None:
     paths = evaluated(tmp_path / "run")["paths"]
     assert paths["count"] == 20
     assert paths["shortest"]["number"] <= paths["paths"]["number"] <= 20
-
-
-def test_ratings_and_sources_have_rows_of_their_own(tmp_path: Path) -> None:
-    from shards import sudoku
-
-    where = ["--output-dir", str(tmp_path / "data")]
-    assert (
-        sudoku.main(
-            ["--source", "generate", "--size", "6", "--count", "60", "--test-size", "60", *where]
-        )
-        == 0
-    )
-    train_here(tmp_path / "data", tmp_path / "run", max_steps=3)
-    document = evaluated(tmp_path / "run")
-    rows = document.get("breakdown", {}).get("ratings", [])
-    ratings = np.sort(np.array([row["count"] for row in rows]))
-    assert ratings.sum() in (0, 60), "every puzzle is in one bin, or all are in the same"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hrm_scale.data import open_dataset
+from hrm_scale.evaluation.breakdown import Breakdown
 from hrm_scale.evaluation.early_exit import early_exit_rollout
 from hrm_scale.evaluation.evaluate import evaluate
 from hrm_scale.evaluation.report import best_baseline, render_results
@@ -23,7 +25,7 @@ from hrm_scale.models.inference import Reasoner
 from hrm_scale.optim.puzzle_table import DeviceTable
 from tests.runs import assert_same_bits
 from tests.tiny_models import IGNORED, eval_steps, random_batch, tiny_model
-from tests.unit.data_sets import write_online
+from tests.unit.data_sets import sudoku_meta, write_online
 
 VOCAB, CELLS, PAD = 5, 4, 0
 LOSS = "softmax_cross_entropy"
@@ -277,8 +279,35 @@ def test_threads_give_the_numbers_of_one(rows: int) -> None:
     for step in (2, 4):
         parts = [answers for answers in found if answers.steps[0] == step]
         assert np.concatenate([part.asked.numbers for part in parts]).tolist() == list(range(rows))
-        # Equal bits where a kernel does not care how many rows there are; not every one must.
-        torch.testing.assert_close(torch.cat([p.logits for p in parts]), alone[step].logits)
+        assert torch.equal(torch.cat([part.logits for part in parts]), alone[step].logits)
+
+
+def test_ratings_and_sources_are_counted_in_bins() -> None:
+    """Two batches and two ranks; a row without a label counts nowhere."""
+    labels = np.full((6, CELLS), 2, np.int32)
+    labels[5] = IGNORED
+    logits = np.zeros((6, CELLS, VOCAB), np.float32)
+    logits[..., 2] = 1
+    logits[1:3, 0, 3] = 2  # rows 1 and 2 have a wrong cell
+    ratings, sources = np.array([0, 0, 5, 6, 500, 7]), np.array([0, 1, 1, 1, 0, 1], np.uint8)
+    meta = sudoku_meta(4, "dense", extra={"sources": ["easy", "hard"]})
+    totals: dict[str, torch.Tensor] = {}
+    for rank in (slice(0, 2), slice(2, 6)):
+        found = answers_of(labels[rank], labels[rank], logits[rank], np.zeros(6, np.float32)[rank])
+        extras = {"ratings": ratings[rank], "sources": sources[rank]}
+        breakdown = Breakdown(meta, CPU)
+        breakdown.add(replace(found, asked=replace(found.asked, extras=extras)))
+        breakdown.add(replace(found, last=False))
+        for name, sums in breakdown.sums().items():
+            totals[name] = totals[name] + sums if name in totals else sums
+    tables = {
+        name: [(row["name"], row["exact"], row["count"]) for row in rows]
+        for name, rows in breakdown.result(totals).items()
+    }
+    assert tables == {
+        "ratings": [("0", 1, 2), ("1 to 5", 0, 1), ("6 to 10", 1, 1), ("101 and up", 1, 1)],
+        "sources": [("easy", 2, 2), ("hard", 1, 3)],
+    }
 
 
 def test_results_are_rendered_with_the_baselines() -> None:
