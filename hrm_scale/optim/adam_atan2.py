@@ -1,7 +1,7 @@
 """AdamATan2: Adam whose division is an arctangent, so that it needs no epsilon (arXiv 2407.05872).
 
 The rule of the published CUDA kernel, t counted per parameter from 1, all in fp32:
-``p *= 1 - lr*wd;  m = lerp(m, g, 1-b1);  v = lerp(v, g^2, 1-b2);``
+``p *= 1 - lr*wd;  m = m*b1 + g*(1-b1);  v = v*b2 + g*g*(1-b2);``
 ``p -= lr / (1-b1^t) * atan2(m, sqrt(v) / sqrt(1-b2^t))``.
 """
 
@@ -66,10 +66,14 @@ class AdamATan2(Optimizer):
         lr = group["lr"]
         for p, g, mean, square in _pieces(param, grad, state["exp_avg"], state["exp_avg_sq"]):
             mean.lerp_(g, 1 - beta1)
-            square.lerp_(g.square(), 1 - beta2)
-            denominator = square.sqrt().mul_(1 / math.sqrt(1 - beta2**count))
+            scratch = g.square()
+            # v*b2 + g*g*(1-b2), rounded as CUDA's lerp does. `torch.lerp` computes v + w*(g*g - v),
+            # which differs by more than rounding where the square is an fp32 denormal.
+            square.sub_(square, alpha=1 - beta2).add_(scratch, alpha=1 - beta2)
+            torch.sqrt(square, out=scratch).mul_(1 / math.sqrt(1 - beta2**count))
             p.mul_(1 - lr * group["weight_decay"])
-            p.sub_(torch.atan2(mean, denominator), alpha=lr / (1 - beta1**count))
+            torch.atan2(mean, scratch, out=scratch)
+            p.sub_(scratch, alpha=lr / (1 - beta1**count))
 
 
 def _pieces(*tensors: Tensor) -> Iterable[tuple[Tensor, ...]]:

@@ -45,9 +45,15 @@ class WeightAverage:
         for parameter, copy in self._first.items():
             optimizer.state[parameter][AVERAGE] = copy
         self._first.clear()
+        self.update(optimizer)
+
+    def update(self, optimizer: Optimizer) -> None:
+        """Move every average towards its parameter once, as each step does by itself.
+
+        A parameter without a gradient in this step has moved averages too; equal ones stay equal.
+        """
         for parameter in _parameters(optimizer):
             if (average := average_of(parameter, optimizer)) is not None:
-                # Also without a gradient: the average still comes nearer. Equal ones stay equal.
                 average.lerp_(parameter.detach().float(), 1 - self.rate)
 
 

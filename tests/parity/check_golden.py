@@ -1,8 +1,8 @@
 """Replay golden cases through the project's own code and compare.
 
 ``python -m tests.parity.check_golden DIR [DIR…]`` prints case, quantity, largest difference,
-tolerance and verdict, and exits 1 on any miss. All dimensions and hyper-parameters come from the
-case's JSON.
+tolerance and verdict, and exits 1 on any miss. Recorded quantities that no check compares are
+listed as skipped, with the reason. All dimensions and hyper-parameters come from the case's JSON.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def main(arguments: list[str]) -> int:
     if not arguments or arguments[0].startswith("-"):
         print(__doc__)
         return 0 if arguments[:1] in (["-h"], ["--help"]) else 2
-    failed = skipped = passed = 0
+    failed = unknown = passed = skipped = 0
     print(f"{'case':40} {'quantity':34} {'largest difference':>20} {'tolerance':>12}  verdict")
     for folder in map(Path, arguments):
         cases = sorted(folder.glob("*.json"))
@@ -62,7 +62,7 @@ def main(arguments: list[str]) -> int:
             check = check_for(case)
             if check is None:
                 print(f"{case.name:40} {'(another architecture)':34} {'':34} not implemented")
-                skipped += 1
+                unknown += 1
                 continue
             start = time.perf_counter()
             report = check(case, path)
@@ -71,10 +71,16 @@ def main(arguments: list[str]) -> int:
                     f"{case.name:40} {row.quantity:34} {row.difference:20.3e} {row.tolerance:12.1e}"
                     f"  {'ok' if row.passed else 'MISS'}"
                 )
+            for quantity, reason in report.skipped.items():
+                print(f"{case.name:40} {quantity:34} {'':34} skipped: {reason}")
+            skipped += len(report.skipped)
             seconds = time.perf_counter() - start
             print(f"{case.name:40} {'passed' if report.passed else 'FAILED'} in {seconds:.1f} s")
             passed, failed = passed + report.passed, failed + (not report.passed)
-    print(f"golden cases: {passed} passed, {failed} failed, {skipped} not implemented")
+    print(
+        f"golden cases: {passed} passed, {failed} failed, {unknown} not implemented; "
+        f"{skipped} quantities skipped"
+    )
     return 1 if failed or not passed else 0
 
 

@@ -53,6 +53,11 @@ class Report:
     case: str
     through: str = ""
     rows: dict[str, Row] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+    """Recorded quantities that were not compared, and why."""
+
+    def skip(self, quantity: str, reason: str) -> None:
+        self.skipped[quantity] = reason
 
     def add(
         self, quantity: str, difference: float, tolerance: float, passed: bool | None = None

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 import tempfile
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from hrm_scale.data import DatasetMeta, DatasetWriter, Loader, open_dataset
+from hrm_scale.data.groups import GroupTable
+from hrm_scale.data.order import Layout, Order
+from hrm_scale.data.reference_order import ReferenceOrder
 from hrm_scale.models.losses import (
     log_stablemax,
     softmax_cross_entropy,
@@ -169,6 +175,7 @@ def check_data_pipeline(case: Case, path: Path) -> Report:
                     golden_rows = case.tensors[f"test/{key}/{b}/{name}"]
                     report.equal(f"test {name}", torch.from_numpy(value), golden_rows)
         check_training_law(report, Loader(dataset, "train", seed=0, global_batch_size=1), columns)
+    check_published_order(report, case.meta["results"])
     return report
 
 
@@ -196,3 +203,65 @@ def check_training_law(report: Report, loader: Loader, columns: dict[str, np.nda
         # Mean k-1, deviation sqrt(2(k-1)): five deviations above the mean.
         freedom = len(members) - 1
         report.add("puzzles uniform (chi-square)", chi2, freedom + 5 * (2 * freedom) ** 0.5 + 1e-9)
+
+
+def check_published_order(report: Report, results: dict[str, Any]) -> None:
+    """Frequencies of `data.sampling=reference` against those measured of the published pipeline."""
+    sizes, per_group = results["examples_per_puzzle"], results["puzzles_per_group"]
+    puzzle_of = np.repeat(np.arange(len(sizes)), sizes)
+    group_of = np.repeat(np.arange(len(per_group)), per_group)
+    for name, recorded in results.items():
+        numbers = [int(number) for number in re.findall(r"\d+", name)]
+        if name.startswith("train_measured_over_"):
+            trials, batch, epochs = numbers
+            parts = published_iterations(sizes, per_group, trials, batch, epochs)
+            shown = np.array([np.bincount(puzzle_of[part], minlength=len(sizes)) for part in parts])
+            cut = (shown > 0) & (shown < sizes)
+            ours = {
+                "batches_per_epoch": Counter(len(part) // batch for part in parts),
+                "distinct_groups_seen_per_epoch": Counter(
+                    len(np.unique(group_of[counts > 0])) for counts in shown
+                ),
+                "puzzle_visits": Counter(np.nonzero(shown)[1].tolist()),
+                "example_counts": Counter(np.concatenate(parts).tolist()),
+                "group_visits": Counter({0: int((shown > 0).sum())}),
+                "visits_cut_by_batch_end": Counter({0: int(cut.sum())}),
+                "visits_with_repeated_example": Counter(
+                    {0: sum(len(part) - len(np.unique(part)) for part in parts)}
+                ),
+            }
+            for quantity, golden in recorded.items():
+                if quantity not in ours:
+                    report.skip(quantity, "unknown quantity")
+                    continue
+                golden = golden if isinstance(golden, dict) else {"0": golden}
+                same_frequencies(report, quantity.replace("_", " "), ours[quantity], golden)
+        elif name.startswith("train_batches_per_iter_"):
+            (epochs,) = numbers
+            parts = published_iterations(sizes, per_group, sum(recorded.values()), 4, epochs)
+            lengths = Counter(len(part) // 4 for part in parts)
+            same_frequencies(report, "batches per iteration", lengths, recorded)
+        elif name.startswith("train_"):
+            report.skip(name, "unknown quantity")
+
+
+def published_iterations(
+    sizes: list[int], per_group: list[int], iterations: int, batch: int, epochs: int
+) -> list[np.ndarray]:
+    """The rows of each iteration of `epochs` epochs, int64 [rows]."""
+    bounds = [np.concatenate([[0], np.cumsum(n)]).astype(np.int64) for n in (sizes, per_group)]
+    table = GroupTable(*bounds, np.array([0, len(per_group)]))
+    layout = Layout(np.array([sum(sizes)]), np.array([0, 1]), table)
+    order = ReferenceOrder(Order(layout, 3, None), 3, batch, epochs)
+    starts = [order.epoch_start(epochs * iteration) for iteration in range(iterations + 1)]
+    rows = np.concatenate([piece.rows for piece in order.pieces(0, starts[-1])])
+    return [rows[start:stop] for start, stop in itertools.pairwise(starts)]
+
+
+def same_frequencies(
+    report: Report, quantity: str, ours: Counter[int], golden: dict[str, int]
+) -> None:
+    """Counts of equally many trials differ by chance alone: five standard deviations of it."""
+    for value in ours.keys() | {int(key) for key in golden}:
+        mine, theirs = ours[value], golden.get(str(value), 0)
+        report.add(quantity, abs(mine - theirs) / (mine + theirs + 1) ** 0.5, 5.0)

@@ -75,7 +75,8 @@ def batch_of(tensors: dict[str, Tensor], key: str) -> dict[str, Tensor]:
 def replay(case: Case, engine: Engine) -> dict[str, Tensor]:
     """Run the case's training steps as this rank; returns everything measured, by golden name.
 
-    Scalars of the JSON appear as tensors under `json/k/…`.
+    Scalars of the JSON appear as tensors under `json/k/…`. Calls beyond `total_steps` train
+    nothing, but the published loop averages the weights once more in each.
     """
     config, optim = case.meta["config"], case.meta["config"]["optim"]
     prefix = f"rank{engine.rank}/" if case.ranks > 1 else ""
@@ -91,9 +92,11 @@ def replay(case: Case, engine: Engine) -> dict[str, Tensor]:
     carry = None
     out: dict[str, Tensor] = {}
 
-    for k in range(
-        1, min(config.get("run_steps", config["total_steps"]), config["total_steps"]) + 1
-    ):
+    for k in range(1, config.get("run_steps", config["total_steps"]) + 1):
+        if k > config["total_steps"]:
+            if engine.average is not None:
+                engine.average.update(engine.optimizer)
+            continue
         batch = batch_of(case.tensors, f"{prefix}batch/{k}")
         draws = None
         if f"{prefix}draws/{k}/rand" in case.tensors:
@@ -153,20 +156,19 @@ def replay(case: Case, engine: Engine) -> dict[str, Tensor]:
             out[f"json/{k}/reduced_metrics/{name}"] = torch.tensor(number, dtype=torch.float64)
         out[f"json/{k}/lrs/dense"] = torch.tensor(lr, dtype=torch.float64)
         out[f"json/{k}/lrs/puzzle_emb"] = torch.tensor(table_lr, dtype=torch.float64)
-        for name, value in _parameters(engine).items():
-            out[f"json/{k}/param_norms/{PREFIX}{name}"] = value.norm()
+        for name, value in _state(engine, model, table).items():
+            out[f"json/{k}/param_norms/{name}"] = value.norm()
 
     averages = split_averages(engine.full_moments(), engine.full_parameters())[1]
     for name, value in averages.items():
         out[f"ema/{PREFIX}{name}"] = value
-    for name, value in [*model.named_buffers(), *_parameters(engine).items()]:
-        out[f"final/{PREFIX}{name}"] = value
-    if table is not None:
-        out[f"final/{PREFIX}{TABLE}"] = table.owned_rows()
+    for name, value in _state(engine, model, table).items():
+        out[f"final/{name}"] = value
     return {name: value.detach().clone() for name, value in out.items()}
 
 
-def _parameters(engine: Engine) -> dict[str, Tensor]:
-    """The fp32 parameters, on every rank."""
+def _state(engine: Engine, model: ActModel, table: PuzzleTable | None) -> dict[str, Tensor]:
+    """Buffers, fp32 parameters and the puzzle table by their published names, on every rank."""
     full: dict[str, Tensor] = engine.gather_objects(engine.full_parameters())[0]
-    return full
+    named = {f"{PREFIX}{name}": value for name, value in [*model.named_buffers(), *full.items()]}
+    return named if table is None else named | {f"{PREFIX}{TABLE}": table.owned_rows()}

@@ -25,6 +25,8 @@ from tests.tiny_models import eval_steps
 EXACT = ("steps", "halted", "inputs", "labels", "puzzle_identifiers", "puzzle_emb_local_ids")
 STEP_1 = {"logits": 5e-5, "z_H": 5e-5, "z_L": 5e-5}
 Q = 2e-5
+INPUTS = ("state", "batch", "draws")
+"""First parts of the names of tensors that a case starts from."""
 
 
 def step_1(case: Case) -> dict[str, float]:
@@ -91,6 +93,9 @@ def compare(report: Report, case: Case, measured: dict[str, Tensor], rank: int |
         if parts[0] == "step":
             leaf = parts[-1]
             if int(parts[1]) > case.meta["config"]["total_steps"]:
+                report.skip(
+                    "/".join(parts[:2]), "call beyond total_steps, it only averages weights"
+                )
                 continue
             ours = measured[name]
             if leaf in EXACT:
@@ -115,11 +120,15 @@ def compare(report: Report, case: Case, measured: dict[str, Tensor], rank: int |
             quantity = "final puzzle table" if kind == "puzzle_emb" else "final parameters"
             tolerance = 3e-2 if loose else 3e-5
             report.close(quantity, measured[name], golden, tolerance, rare=flip[kind])
+        elif parts[0] not in INPUTS:
+            report.skip(short, "unknown quantity")
 
     results = case.meta["results"] if rank is None else case.meta["results"][f"rank{rank}"]
     for step in results["steps"]:
         if "metrics" in step:
             compare_numbers(report, case, step, measured, loose)
+        elif not step.get("skipped"):
+            report.skip(f"results of step {step['step']}", "no metrics are recorded")
 
 
 def compare_numbers(
@@ -128,6 +137,9 @@ def compare_numbers(
     key = f"json/{step['step']}"
     relative = 5e-2 if loose else (1e-5 if step["step"] == 1 else 1e-4)
     report.number("loss", float(measured[f"{key}/loss"]), step["loss"], relative)
+    for name, dtype in step.get("metric_dtypes", {}).items():
+        ours = measured[f"{key}/metrics/{name}"]
+        report.add("metric dtypes", float(str(ours.dtype) != f"torch.{dtype.split('.')[-1]}"), 0.0)
     for group in ("metrics", "reduced_metrics"):
         for name, golden in (step.get(group) or {}).items():
             ours = float(measured[f"{key}/{group}/{name}"])
@@ -136,8 +148,10 @@ def compare_numbers(
             else:
                 report.number(group, ours, golden, relative)
     for name, golden in step["lrs"].items():
-        if f"{key}/lrs/{name}" in measured:
-            report.number("learning rates", float(measured[f"{key}/lrs/{name}"]), golden, 1e-12)
+        if f"{key}/lrs/{name}" not in measured:
+            report.skip(f"learning rate of {name}", "unknown optimizer")
+            continue
+        report.number("learning rates", float(measured[f"{key}/lrs/{name}"]), golden, 1e-12)
     for name, golden in step.get("grad_norms", {}).items():
         bound = 0.3 if loose else 2e-3
         ours = measured.get(f"{key}/grad_norms/{name}")
@@ -150,13 +164,11 @@ def compare_numbers(
             "parameters without gradient", float(f"{key}/grad_norms/{name}" in measured), 0.0
         )
     for name, golden in step.get("param_norms", {}).items():
-        if f"{key}/param_norms/{name}" in measured:
-            report.number(
-                "parameter norms",
-                float(measured[f"{key}/param_norms/{name}"]),
-                golden,
-                1e-2 if loose else 1e-4,
-            )
+        if f"{key}/param_norms/{name}" not in measured:
+            report.add(f"parameter norm of {name} missing", float("inf"), 0.0)
+            continue
+        ours = measured[f"{key}/param_norms/{name}"]
+        report.number("parameter norms", float(ours), golden, 1e-2 if loose else 1e-4)
 
 
 def check_eval(case: Case, path: Path) -> Report:
@@ -165,6 +177,7 @@ def check_eval(case: Case, path: Path) -> Report:
     model.eval()
     spread = case.meta.get("noise_floor", {}).get("spread", {})
     config = case.meta["config"]
+    unseen = {name for name in case.tensors if name.startswith("eval/")}
     tally = Tally(config["vocab_size"], 0, config["loss_type"], torch.device("cpu"))
     for batch_result in case.meta["results"]["batches"]:
         b = batch_result["batch"]
@@ -181,6 +194,7 @@ def check_eval(case: Case, path: Path) -> Report:
                 key = f"eval/{b}/{k}/{name}"
                 if key not in case.tensors:
                     continue
+                unseen.discard(key)
                 if name in EXACT:
                     report.equal(name, ours, case.tensors[key])
                 else:
@@ -196,6 +210,8 @@ def check_eval(case: Case, path: Path) -> Report:
         asked = Asked(carry.data, None, np.arange(len(carry.steps)))
         q = outputs.q_halt_logits, outputs.q_continue_logits
         tally.add(Answers(asked, carry.steps, outputs.logits, *q, last=True))
+    for key in sorted(unseen):
+        report.skip(key, "unknown quantity")
     ours = tally.result()
     aggregated = case.meta["results"].get("evaluate_result", {"all": {}})
     for name, value in aggregated["all"].items():

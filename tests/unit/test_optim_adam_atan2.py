@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,15 +15,21 @@ from torch import Tensor, nn
 
 from hrm_scale.optim import adam_atan2
 from hrm_scale.optim.adam_atan2 import AdamATan2, make_adam_atan2, resolve_backend
+from tests.parity.golden import Case
+from tests.parity.part_cases import check_adam_atan2
 
 CPU = torch.device("cpu")
 
 
 def run(
-    start: Tensor, grads: Sequence[Tensor], lr: float = 1e-2, weight_decay: float = 0.0
+    start: Tensor,
+    grads: Sequence[Tensor],
+    lr: float = 1e-2,
+    weight_decay: float = 0.0,
+    betas: tuple[float, float] = (0.9, 0.95),
 ) -> tuple[Tensor, AdamATan2]:
     param = nn.Parameter(start.clone())
-    optimizer = AdamATan2([param], lr=lr, betas=(0.9, 0.95), weight_decay=weight_decay)
+    optimizer = AdamATan2([param], lr=lr, betas=betas, weight_decay=weight_decay)
     for grad in grads:
         param.grad = grad.clone()
         optimizer.step()
@@ -45,6 +52,38 @@ def test_steps_follow_the_published_rule_in_double_precision() -> None:
         p *= 1 - 0.01 * 0.1
         p -= 0.01 / (1 - 0.9**t) * np.arctan2(m, np.sqrt(v / (1 - 0.95**t)))
     np.testing.assert_allclose(ours.numpy(), p, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [3, 64])
+def test_squares_that_are_denormals_give_the_published_second_moment(size: int) -> None:
+    """Judged as a golden case is: expected values by the rule, scalar by scalar in fp32."""
+    f32, b1, b2, lr, decay = np.float32, 0.95, 0.98, 0.01, 0.1
+    gradients = [f32(g) for g in (1e-20, -1e-20, 3e-20, 5e-20, 7e-21, 1e-23, 0.0, 0.5)]
+    tensors, name = {}, "w"
+    for index, g in enumerate(gradients):
+        p, m, v = f32(0.5), f32(0), f32(0)
+        tensors[f"{index}/param/0/{name}"] = torch.full((size,), float(p))
+        for t in range(1, 6):
+            p *= f32(1 - lr * decay)
+            m = m * f32(b1) + g * f32(1 - b1)
+            v = v * f32(b2) + g * g * f32(1 - b2)
+            turn = np.arctan2(m, np.sqrt(v) * f32(1 / math.sqrt(1 - b2**t)))
+            p -= turn * f32(lr / (1 - b1**t))
+            tensors[f"{index}/grad/{t}/{name}"] = torch.full((size,), float(g))
+            tensors[f"{index}/param/{t}/{name}"] = torch.full((size,), float(p))
+        tensors[f"{index}/exp_avg_sq/5/{name}"] = torch.full((size,), float(v))
+    configs = [
+        {"index": i, "params": [name], "lr_per_step": [lr] * 5, "weight_decay": decay}
+        | {"beta1": b1, "beta2": b2}
+        for i in range(len(gradients))
+    ]
+    report = check_adam_atan2(Case("denormals", {"configs": configs}, tensors), Path())
+    assert set(report.rows) == {"parameters", "exp_avg_sq"}
+    assert report.passed, report.rows
+    # The units of a denormal: the one beside is another number.
+    optimizer = run(torch.zeros(size), [torch.full((size,), 1e-20)] * 5, betas=(b1, b2))[1]
+    (state,) = optimizer.state.values()
+    assert set(state["exp_avg_sq"].view(torch.int32).tolist()) == {6855}
 
 
 @given(st.integers(-40, 40))
@@ -83,7 +122,7 @@ def test_steps_are_counted_for_each_parameter() -> None:
         optimizer.step()
     assert (float(optimizer.state[a]["step"]), float(optimizer.state[b]["step"])) == (3, 1)
     # The first step of b is that of a fresh optimizer.
-    fresh, _ = run(torch.zeros(2), [torch.ones(2)], lr=0.1)
+    fresh, _ = run(torch.zeros(2), [torch.ones(2)], lr=0.1, betas=(0.9, 0.999))
     assert torch.equal(b.detach(), fresh)
 
 

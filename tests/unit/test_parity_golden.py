@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from hrm_scale.engine import PlainEngine
+from hrm_scale.optim.adam_atan2 import AdamATan2
 from tests.parity.check_golden import check_for, main
-from tests.parity.golden import load_case
+from tests.parity.golden import Case, load_case
+from tests.parity.replay import replay
+from tests.parity.train_cases import check_train
 
 GOLDEN = Path(__file__).parents[2].parent / "shared" / "golden"
 CASES = sorted(GOLDEN.glob("*.json"))
@@ -100,6 +105,69 @@ def test_a_changed_flag_and_a_changed_loss_are_misses(
     save_file({**tensors, "step/1/halted": changed}, path.with_suffix(".safetensors"))
     assert main([str(tmp_path)]) == 1
     assert "halted" in capsys.readouterr().out
+
+
+def test_calls_beyond_the_last_step_average_the_weights_once_more() -> None:
+    """The published loop ignores such a batch, yet averages. The case is our own replay of four
+    steps, with a fifth call whose averages are computed here."""
+    (path,) = (path for path in CASES if path.stem.startswith("h1_") and "train" in path.stem)
+    case = load_case(path)
+    config = case.meta["config"] | {"total_steps": 4, "run_steps": 4}
+    ended = replay(replace(case, meta=case.meta | {"config": config}), PlainEngine("cpu"))
+    rate = config["ema_rate"]
+    expected = {
+        n: t for n, t in case.tensors.items() if n.startswith(("state/", "batch/", "draws/"))
+    }
+    expected |= {n: t for n, t in ended.items() if n.startswith("final/")}
+    averages = {n: t for n, t in ended.items() if n.startswith("ema/")}
+    assert averages
+    for name, average in averages.items():
+        raw = ended[name.replace("ema/", "final/")]
+        expected[name] = (average.double() * rate + raw.double() * (1 - rate)).float()
+    longer = config | {"run_steps": 5}
+    meta = {"config": longer, "results": {"steps": [{"step": 5, "skipped": True}]}}
+    report = check_train(Case("longer", meta, expected), path)
+    assert set(report.rows) == {"averaged parameters", "final parameters", "final puzzle table"}
+    assert report.passed, report.rows
+    assert not check_train(Case("longer", meta, expected | averages), path).passed
+
+
+def test_what_no_check_compares_is_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = copy_of("c_", tmp_path)
+    assert main([str(tmp_path)]) == 0
+    assert "skipped:" not in capsys.readouterr().out
+    file = path.with_suffix(".safetensors")
+    more = {"step/9/logits": torch.zeros(2), "momentum/1": torch.zeros(2)}
+    save_file(load_file(file) | more, file)
+    assert main([str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert [line.split()[1] for line in out.splitlines() if "skipped:" in line] == [
+        "momentum/1",
+        "step/9",
+    ]
+    assert "2 quantities skipped" in out
+
+
+def test_second_moments_that_are_denormals_equal_the_published_bits() -> None:
+    (path,) = (path for path in CASES if path.stem.startswith("f_"))
+    case = load_case(path)
+    tiny = torch.finfo(torch.float32).tiny
+    compared = 0
+    for config in case.meta["configs"]:
+        i = config["index"]
+        parameter = torch.nn.Parameter(case.tensors[f"{i}/param/0/w"].clone())
+        betas = (config["beta1"], config["beta2"])
+        optimizer = AdamATan2([parameter], lr=1e-3, betas=betas)
+        for k in range(1, 6):
+            parameter.grad = case.tensors[f"{i}/grad/{k}/w"].clone()
+            optimizer.step()
+        golden = case.tensors[f"{i}/exp_avg_sq/5/w"]
+        denormal = (golden > 0) & (golden < tiny)
+        assert torch.equal(optimizer.state[parameter]["exp_avg_sq"][denormal], golden[denormal])
+        compared += int(denormal.sum())
+    assert compared >= 20
 
 
 def test_other_dimensions_come_from_the_case(
