@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hrm_scale.checkpoint.best import best_checkpoint
-from hrm_scale.checkpoint.discovery import FOLDER, candidates, refusal
+from hrm_scale.checkpoint.discovery import FOLDER, candidates, refusal, runs_here
 from hrm_scale.checkpoint.manifest import MANIFEST
 from hrm_scale.errors import EXIT_OK, EXIT_STOPPED, ConfigError
 from tools.run_alive import HEARTBEAT, LOCK, STALL_SECONDS, Heartbeat, Life, look, read_heartbeat
@@ -154,7 +154,7 @@ def require_run(run_dir: Path) -> None:
     if not run_dir.exists():
         raise ConfigError(
             f"RUN_DIR {run_dir} does not exist: give the folder of a run, as its line"
-            " `run folder` names it (checkpoint_path=...)"
+            f" `run folder` names it (checkpoint_path=...); {runs_here()}"
         )
     if not run_dir.is_dir():
         raise ConfigError(f"RUN_DIR {run_dir} is a file: give the folder of a run")

@@ -29,7 +29,7 @@ EVALUATION = "evaluation"
 CONFIG = "config.yaml"
 NEW, STARTED, TO_EVALUATE, FINISHED = "new", "started", "to evaluate", "finished"
 # Settings that may differ between two starts of a cell: where it is and what it shows.
-_NO_MATTER = ("checkpoint_path", "resume", "project_name", "run_name", "log.")
+_NO_MATTER = ("checkpoint_path", "resume", "project_name", "run_name", "data_build", "log.")
 
 
 def command_of(cell: Cell, folder: Path) -> list[str]:
@@ -72,6 +72,7 @@ def check(cells: tuple[Cell, ...], folder: Path) -> tuple[dict[str, RunConfig], 
 def check_data(runs: Mapping[str, RunConfig]) -> dict[str, HrmError]:
     """For each cell whose data cannot be trained on, the reason. Data at an address are left to
     the runs: to look is to download."""
+    from hrm_scale.config.data_build import build_hint
     from hrm_scale.data import open_dataset
     from hrm_scale.training.horizon import plan_horizon
 
@@ -82,7 +83,7 @@ def check_data(runs: Mapping[str, RunConfig]) -> dict[str, HrmError]:
             continue
         try:
             if run.data_path not in opened:
-                opened[run.data_path] = open_dataset(run.data_path)
+                opened[run.data_path] = open_dataset(run.data_path, missing=build_hint(run))
             dataset = opened[run.data_path]
             plan_horizon(run, dataset.epoch_examples("train"), _model(run, dataset))
         except HrmError as error:

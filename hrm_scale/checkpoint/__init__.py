@@ -15,7 +15,7 @@ from hrm_scale.checkpoint.fit import (
     require_table,
     require_tokens,
 )
-from hrm_scale.checkpoint.loaded import LoadedCheckpoint, read_checkpoint
+from hrm_scale.checkpoint.loaded import FOLDER_KEY, LoadedCheckpoint, read_checkpoint
 from hrm_scale.checkpoint.manager import CheckpointManager, CheckpointNotSaved
 from hrm_scale.checkpoint.parts import (
     carried_slots,
@@ -33,6 +33,7 @@ from hrm_scale.checkpoint.tensor_file import write_tensors
 
 __all__ = [
     "AVERAGES",
+    "FOLDER_KEY",
     "AveragedMoments",
     "BackgroundSaves",
     "CheckpointManager",

@@ -9,6 +9,7 @@ from hrm_scale.checkpoint.manifest import MANIFEST, Manifest, first_problem, rea
 from hrm_scale.errors import CheckpointError
 
 FOLDER = "checkpoints"
+_MOST_RUNS = 5  # named in an error
 _STEP = re.compile(r"step-(\d{8,})")
 _WEIGHTS = re.compile(r"weights-(\d{8,})")
 _STEPPED_ASIDE = re.compile(r"\.(step-(\d{8,}))\.old-[0-9a-f]+")
@@ -93,6 +94,20 @@ def latest_valid(run_dir: Path, *, hashes: bool = True) -> tuple[Path | None, li
     return None, refusals
 
 
+def runs_here(root: Path = Path(FOLDER)) -> str:
+    """The runs under `checkpoints/` of the current folder that have a checkpoint, newest first, in
+    words for an error message."""
+    folders = [parent for pattern in ("*", "*/*") for parent in root.glob(f"{pattern}/{FOLDER}")]
+    newest = {parent.parent: parent.stat().st_mtime for parent in folders if parent.is_dir()}
+    runs = sorted(
+        (run for run in newest if candidates(run)), key=lambda run: newest[run], reverse=True
+    )
+    if not runs:
+        return f"there are no runs under {root.absolute()}"
+    more = f" and {len(runs) - _MOST_RUNS} more" if len(runs) > _MOST_RUNS else ""
+    return f"runs here: {', '.join(map(str, runs[:_MOST_RUNS]))}{more}"
+
+
 def resolve(path: Path, *, hashes: bool = True) -> Path:
     """The checkpoint folder meant by `path`: itself, or the newest valid one of a run folder, be
     it of weights alone.
@@ -102,7 +117,7 @@ def resolve(path: Path, *, hashes: bool = True) -> Path:
     if not path.exists():
         raise CheckpointError(
             f"checkpoint {path} does not exist: give a run folder or one of its"
-            f" {FOLDER}/{step_folder_name(0)[:5]}... folders"
+            f" {FOLDER}/{step_folder_name(0)[:5]}... folders; {runs_here()}"
         )
     if not path.is_dir():
         raise CheckpointError(

@@ -14,6 +14,8 @@ from hrm_scale.errors import CheckpointError
 from hrm_scale.untrusted import parse_json, read_bytes
 
 Verification = Literal["sha256", "size", "none"]
+FOLDER_KEY = "folder"
+"""Key of state.json: the folder that training ran in."""
 _SUFFIX = ".safetensors"
 
 
@@ -35,6 +37,13 @@ class LoadedCheckpoint:
     @property
     def step(self) -> int:
         return self.manifest.step
+
+    @property
+    def folders(self) -> list[Path]:
+        """Where relative paths of its run may begin, most likely first: the folder it was trained
+        in, and those above the checkpoint."""
+        trained_in = self.state.get(FOLDER_KEY)
+        return [*([Path(trained_in)] if trained_in else []), *self.path.resolve().parents]
 
     def part(self, name: str) -> TensorFile:
         """The tensors of one part. Raises CheckpointError naming the parts there are."""

@@ -117,6 +117,7 @@ STATE: Mapping[str, Rule] = {
 }
 # What older checkpoints lack; an empty object says nothing.
 OPTIONAL: Mapping[str, Rule] = {
+    "folder": _text,
     "finished": _COUNT,
     "guards": {
         "skipped": _COUNT,

@@ -9,6 +9,8 @@ from __future__ import annotations
 TRAIN: dict[str, str] = {
     "data_path": "the data set: a folder of shards, an address of one (s3, gs, http, hf), a "
     "published folder of .npy arrays, or a file that mixes several",
+    "data_build": "command that builds the data set, printed where it is missing; --output-dir "
+    "data_path is added",
     "global_batch_size": "examples per optimizer step, over all devices and micro-batches",
     "epochs": "end after so many passes over the puzzles; null when another limit is given",
     "max_steps": "end after so many optimizer steps",

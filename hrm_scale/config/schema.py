@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from hrm_scale.config import checks, identity
+from hrm_scale.config.data_build import build_into
 from hrm_scale.config.durations import DURATION_FORM, parse_duration
 from hrm_scale.config.keys import TRAIN
 
@@ -211,6 +212,7 @@ class RunConfig(Section):
     base: ClassVar[str] = "train"
 
     data_path: PathText = key("data_path", "data/arc-aug-1000")
+    data_build: Text | None = key("data_build", None)
     global_batch_size: Positive = key("global_batch_size", 768)
     epochs: Positive | None = key("epochs", 100000)
     max_steps: Positive | None = key("max_steps", None)
@@ -251,4 +253,5 @@ class RunConfig(Section):
         for name, value in identity.derived_names(self).items():
             # Validation is the one moment at which a frozen model may still be completed.
             object.__setattr__(self, name, value)
+        object.__setattr__(self, "data_build", build_into(self.data_build, self.data_path))
         return self

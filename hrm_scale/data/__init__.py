@@ -7,7 +7,7 @@ from hrm_scale.data.batch import MOST_NARROW, Batch, EvalBatch
 from hrm_scale.data.dataset import Dataset
 from hrm_scale.data.format import IGNORE_LABEL, DatasetMeta, SplitInfo
 from hrm_scale.data.loader import Loader
-from hrm_scale.data.opening import is_dataset, open_dataset
+from hrm_scale.data.opening import find_dataset, is_dataset, open_dataset
 from hrm_scale.data.rebuild import rebuild_index
 from hrm_scale.data.remote.options import RemoteOptions
 from hrm_scale.data.writer import DatasetWriter, check_output_dir
@@ -25,6 +25,7 @@ __all__ = [
     "SplitInfo",
     "augment_sudoku",
     "check_output_dir",
+    "find_dataset",
     "is_dataset",
     "open_dataset",
     "rebuild_index",

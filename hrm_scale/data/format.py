@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,8 @@ SPLIT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,60}")
 MEMBER_NAME = re.compile(
     r"(?P<record>[0-9]{6,12})\.(?P<column>[a-z][a-z0-9_]{0,40})\.npy(?P<zst>\.zst)?"
 )
+# What each builder must be given besides the folder to make.
+_BUILDERS = {"sudoku": "", "arc": " --dataset-dirs TASKS", "maze": ""}
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{1,20}:(?=/)|pipe:")
 CODECS = ("none", "zst")
 REQUIRED_COLUMNS = ("inputs", "labels", "puzzle_identifiers", "groups")
@@ -120,6 +123,17 @@ def meta_to_json(meta: DatasetMeta) -> str:
     return json.dumps(content, indent=1, ensure_ascii=True) + "\n"
 
 
+def no_such_data_set(path: Path, remedy: str | None = None) -> DataError:
+    """The error of a path with nothing at it. remedy: null names the builders, first the one of
+    the kind that the path's name speaks of."""
+    if remedy is None:
+        kinds = sorted(_BUILDERS, key=lambda kind: kind not in path.name.lower())
+        first = f"python -m shards.{kinds[0]}{_BUILDERS[kinds[0]]} --output-dir {quote(str(path))}"
+        others = " and ".join(f"shards.{kind}" for kind in kinds[1:])
+        remedy = f"`{first}` builds one, and so do {others}"
+    return DataError(f"{path}: no such data set: {remedy}")
+
+
 def read_meta(path: Path) -> DatasetMeta:
     """Read and check a `dataset.json`. DataError when missing, foreign, damaged or newer."""
     file = path / DATASET_FILE
@@ -130,10 +144,7 @@ def read_meta(path: Path) -> DatasetMeta:
                 f"{scheme[0]}...: this reads folders only, an address was given: copy the data set"
                 " to this machine and give its folder"
             )
-        raise DataError(
-            f"{path}: no such data set: `python -m shards.sudoku --output-dir {path}` builds one,"
-            " and so do shards.arc and shards.maze"
-        )
+        raise no_such_data_set(path)
     if not file.is_file():
         raise DataError(
             f"{path}: not a data set (no {DATASET_FILE} in it): give the folder a builder wrote, "

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from hrm_scale.data.dataset import Dataset
-from hrm_scale.data.format import DATASET_FILE
+from hrm_scale.data.format import DATASET_FILE, no_such_data_set
 from hrm_scale.data.remote.options import RemoteOptions, is_address
 from hrm_scale.errors import DataError
 
@@ -20,6 +22,26 @@ def is_dataset(path: str | Path) -> bool:
     return is_array_folder(path) or is_mixture(path)
 
 
+def find_dataset(path: str, folders: Iterable[Path]) -> str:
+    """`path`, or where a data set is at it relative to the first of `folders` that has one.
+
+    Of a run that was trained in another folder. Unchanged where there is none, and an address.
+    """
+    if is_address(path) or os.path.isabs(path) or _holds_dataset(Path(path)):
+        return path
+    found = next((folder / path for folder in folders if _holds_dataset(folder / path)), None)
+    if found is None:
+        return path
+    return os.path.relpath(found) if found.is_relative_to(Path.cwd()) else str(found)
+
+
+def _holds_dataset(path: Path) -> bool:
+    try:
+        return is_dataset(path)
+    except (OSError, ValueError):  # no path at all, such as one too long
+        return False
+
+
 def _is_split(path: Path) -> bool:
     """Is this the folder of a split, of tar shards or of published arrays?"""
     if (path / DATASET_FILE).exists():
@@ -27,11 +49,14 @@ def _is_split(path: Path) -> bool:
     return path.is_dir() and (path.resolve().parent / DATASET_FILE).exists()
 
 
-def open_dataset(path: str | Path, remote: RemoteOptions | None = None) -> Dataset:
+def open_dataset(
+    path: str | Path, remote: RemoteOptions | None = None, *, missing: str | None = None
+) -> Dataset:
     """The data set at a path: a folder of shards, a published folder of `.npy` arrays, the address
     of a folder (`s3://`, `gs://`, `http(s)://`, `hf://`), or the file of a mixture.
 
-    remote: cache and patience for addresses. DataError when missing, not a data set, or damaged;
+    remote: cache and patience for addresses. missing: what the error adds where there is nothing
+    at the path; null names the builders. DataError when missing, not a data set, or damaged;
     EnvironmentProblem when an address cannot be reached.
     """
     if is_address(path):
@@ -48,4 +73,6 @@ def open_dataset(path: str | Path, remote: RemoteOptions | None = None) -> Datas
         return ArrayFolder(Path(path))
     if is_mixture(path):
         return Mixture(Path(path), lambda source: open_dataset(source, remote))
+    if missing is not None and not Path(path).exists():
+        raise no_such_data_set(Path(path), missing)
     return Dataset(Path(path))

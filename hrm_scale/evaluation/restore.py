@@ -19,6 +19,7 @@ from hrm_scale.checkpoint import (
 )
 from hrm_scale.config.saved import from_dict
 from hrm_scale.config.schema import RunConfig
+from hrm_scale.data import find_dataset
 from hrm_scale.data.format import DatasetMeta
 from hrm_scale.errors import CheckpointError, ConfigError
 from hrm_scale.modelling import DTYPES, TABLE, model_config
@@ -85,6 +86,7 @@ def restore(
             f"{checkpoint.path} has no averaged weights (its run had ema=false): type weights=raw"
         )
     run = from_dict(checkpoint.config, str(checkpoint.path / "config.json"))
+    run = run.model_copy(update={"data_path": find_dataset(run.data_path, checkpoint.folders)})
     meta = _meta(checkpoint)
     config = model_config(run.arch, meta, attention=attention, compiled=compiled)
     if halt_max_steps is not None:

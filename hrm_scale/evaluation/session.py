@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hrm_scale.checkpoint import FOLDER_KEY
 from hrm_scale.config.counts import parse_counts
+from hrm_scale.config.data_build import build_hint
 from hrm_scale.config.schema_inference import EvaluateConfig
 from hrm_scale.data import Dataset, EvalBatch, open_dataset
 from hrm_scale.engine import Engine
@@ -60,7 +63,8 @@ class Session:
         self.at = parse_counts(config.steps) if config.steps else None
         self.restored = _restore(config, self)
         self.path = config.data_path or self.restored.run.data_path
-        self.dataset = open_dataset(self.path)
+        missing = _about_missing_data(self.restored, config.data_path)
+        self.dataset = open_dataset(self.path, missing=missing)
         _require_same_form(self.restored, self.dataset, self.path)
         self.batch_size = config.batch_size or self.restored.run.global_batch_size
         self.rows: ArcRows | None = None
@@ -193,6 +197,22 @@ def _restore(config: EvaluateConfig, session: Session) -> Restored:
         and not config.early_exit
         and config.trajectories is None,
         weights=config.weights,
+    )
+
+
+def _about_missing_data(restored: Restored, given: str | None) -> str | None:
+    """What an error adds where the data are missing: `given`, or those of the run."""
+    build = build_hint(restored.run, given)
+    if given is not None:
+        return build
+    folder = restored.checkpoint.state.get(FOLDER_KEY)
+    elsewhere = folder is not None and folder != os.getcwd()
+    return "; ".join(
+        [
+            *([f"the run was trained in {folder}"] if elsewhere else []),
+            "give data_path=DIR",
+            *([f"or {build}"] if build else []),
+        ]
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from hrm_scale.checkpoint import AVERAGES, read_checkpoint, read_table, require_table
+from hrm_scale.checkpoint.discovery import runs_here
 from hrm_scale.config.saved import from_dict
 from hrm_scale.data import Dataset, DatasetMeta, open_dataset
 from hrm_scale.data.array_folder import recognise
@@ -45,7 +46,7 @@ def read_source(source: Path, wishes: Wishes) -> tuple[Portable, list[Row]]:
     if not source.exists():
         raise CheckpointError(
             f"{source} does not exist: give a step_N or .safetensors file, a folder made by"
-            " convert --to safetensors, or a run folder"
+            f" convert --to safetensors, or a run folder; {runs_here()}"
         )
     if source.is_file():
         model, decisions = _published(source, wishes, dataset)

@@ -21,7 +21,7 @@ from hrm_scale.checkpoint import (
 )
 from hrm_scale.config.saved import from_dict, to_dict
 from hrm_scale.config.schema import RunConfig
-from hrm_scale.data import Dataset, is_dataset, open_dataset
+from hrm_scale.data import Dataset, find_dataset, is_dataset, open_dataset
 from hrm_scale.data.remote.options import is_address
 from hrm_scale.errors import CheckpointError, ConfigError, DataError
 from hrm_scale.interchange.rows import gathered, places
@@ -180,7 +180,8 @@ def _names_there(
     else why not."""
     path = checkpoint.config.get("data_path")
     # An address inside a file that somebody else may have written is not followed.
-    if not isinstance(path, str) or is_address(path) or not is_dataset(path):
+    path = find_dataset(path, checkpoint.folders) if isinstance(path, str) else None
+    if path is None or is_address(path) or not is_dataset(path):
         return None, "the data set that names them is not on this machine"
     try:
         dataset = open_dataset(path)

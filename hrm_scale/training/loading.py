@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hrm_scale.config.data_build import build_hint
 from hrm_scale.config.schema import RunConfig
 from hrm_scale.data import MOST_NARROW, Dataset, Loader, RemoteOptions, open_dataset
 from hrm_scale.data.remote.options import default_cache_folder
@@ -21,7 +22,7 @@ def open_data(run: RunConfig) -> Dataset:
         threads=data.downloads,
         cache=default_cache_folder() if data.cache is None else Path(data.cache),
     )
-    return open_dataset(run.data_path, options)
+    return open_dataset(run.data_path, options, missing=build_hint(run))
 
 
 def open_loader(run: RunConfig, dataset: Dataset, engine: Engine) -> Loader:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from hrm_scale.checkpoint import (
@@ -15,6 +16,7 @@ from hrm_scale.checkpoint import (
 )
 from hrm_scale.config.saved import to_dict
 from hrm_scale.config.schema import RunConfig
+from hrm_scale.data import find_dataset
 from hrm_scale.errors import CheckpointError
 
 
@@ -60,16 +62,35 @@ def find_checkpoint(
 def changed_since(found: LoadedCheckpoint, run: RunConfig) -> list[str]:
     """Lines naming what becomes of averaged weights, and the settings that differ from the
     checkpoint's, if any do."""
-    ignored = ("checkpoint_path", "resume", "project_name", "run_name", "log", "max_time")
+    ignored = (
+        "checkpoint_path",
+        "resume",
+        "project_name",
+        "run_name",
+        "log",
+        "max_time",
+        "data_build",
+    )
+    saved, now = dict(found.config), to_dict(run)
+    if _same_place(found, run):
+        saved["data_path"] = now["data_path"]
     lines = [
         line
-        for line in changed_settings(found.config, to_dict(run))
+        for line in changed_settings(saved, now)
         if not line.split(":")[0].split(".")[0].startswith(ignored)
     ]
     notes = _about_averages(found, run)
     if not lines:
         return notes
     return [*notes, f"settings differ from those of {found.path.name}: {'; '.join(lines)}"]
+
+
+def _same_place(found: LoadedCheckpoint, run: RunConfig) -> bool:
+    """Whether the checkpoint's data path and the run's lead to one folder, however written."""
+    path = found.config.get("data_path")
+    if not isinstance(path, str):
+        return False
+    return os.path.realpath(find_dataset(path, found.folders)) == os.path.realpath(run.data_path)
 
 
 def _about_averages(found: LoadedCheckpoint, run: RunConfig) -> list[str]:

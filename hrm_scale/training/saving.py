@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from hrm_scale.checkpoint import (
     AVERAGES,
+    FOLDER_KEY,
     BackgroundSaves,
     CheckpointManager,
     CheckpointNotSaved,
@@ -137,6 +139,7 @@ class Saving:
         document = {
             **counters,
             "command": self.continue_command,
+            FOLDER_KEY: os.getcwd(),
             "data": self.loader.state(state.position),
             "dataset": self.facts,
             "clock": self.clock.state_dict(),

@@ -15,7 +15,7 @@ import pytest
 
 from hrm_scale.config.compose import compose
 from hrm_scale.config.leaves import leaves
-from hrm_scale.errors import ConfigError
+from hrm_scale.errors import CheckpointError, ConfigError
 from hrm_scale.models.registry import CORES
 
 SEEDS = Path(__file__).parents[2].parent / "shared" / "seeds"
@@ -158,6 +158,7 @@ DATA_COMMANDS: list[tuple[str, str]] = [
 OURS = {
     "pretrain": "hrm_scale.train",
     "evaluate": "hrm_scale.evaluate",
+    "evaluate_trained_model": "hrm_scale.evaluate",
     "build_arc_dataset": "shards.arc",
     "build_sudoku_dataset": "shards.sudoku",
     "build_maze_dataset": "shards.maze",
@@ -171,11 +172,12 @@ INSTEAD = {
         "evaluate",
         ["checkpoint=./run", "halt_max_steps=4", "batch_size=512", "output_dir=eval/steps_4"],
     ),
+    "run_augmentation_ablation_eval": (
+        "evaluate",
+        ["checkpoint=./run", "augmentation_counts=1,2,3,5,10,30,100", "output_dir=eval/votes"],
+    ),
 }
 NOT_COVERED_YET = {
-    "evaluate_trained_model": "its function evaluate_checkpoint(...) has no equal in Python: one "
-    "command a number of steps does the same",
-    "run_augmentation_ablation_eval": "no evaluation by number of augmentations yet",
     "distill_tinyvae": "no distillation yet",
     "test_trained_model": "tests the distilled model",
 }
@@ -303,6 +305,19 @@ def test_dry_run_says_the_length_of_the_documents_command(
 )
 def test_what_is_typed_instead_composes(base: str, words: list[str]) -> None:
     compose(words, base)  # type: ignore[call-overload]
+
+
+def test_the_documents_evaluation_from_python_is_understood(tmp_path: Path) -> None:
+    from hrm_scale.evaluate import evaluate_checkpoint
+
+    # Everything is read and checked before the checkpoint is looked for.
+    with pytest.raises(CheckpointError):
+        evaluate_checkpoint(
+            checkpoint_path=tmp_path / "step_1",
+            data_path="data/arc-aug-1000",
+            output_dir="eval_results/steps_4",
+            config_overrides={"arch": {"halt_max_steps": 4}, "global_batch_size": 512},
+        )
 
 
 # Forms in which the documents start pretrain.py; `{}` stands for the program and its settings.

@@ -1,9 +1,8 @@
 """What the headers of the recipes say is true: length and work are computed again from their keys,
-their commands parse, and the values are those of the documents."""
+their build commands parse, and the values are those of the documents."""
 
 from __future__ import annotations
 
-import re
 import shlex
 from importlib import import_module
 from pathlib import Path
@@ -93,26 +92,26 @@ def test_other_computed_figures_of_headers() -> None:
     assert f"{total('sudoku_full') / 7200 / 8 / 1e12:,.0f} TFLOP/s of each" in header("sudoku_full")
 
 
-@pytest.mark.parametrize("name", RECIPES)
-def test_the_data_command_parses_and_makes_the_folder_that_is_trained_on(
+@pytest.mark.parametrize("name", [*RECIPES, "demo"])
+def test_the_build_command_parses_and_makes_the_folder_that_is_trained_on(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = re.search(r"Data: python -m shards\.(\w+)([^(]*?) (?:\(|Length:)", header(name))
-    if found is None:
+    run = compose([f"experiment={name}"]).run
+    if run.data_build is None:
         assert name == "finetune"
         return
-    kind, line = found.groups()
+    python, minus_m, module, *arguments = shlex.split(run.data_build)
+    assert (python, minus_m) == ("python", "-m")
     requests: list[Any] = []
 
     def built(request: Any) -> None:
         requests.append(request)
         raise InterruptedError
 
-    builder = import_module(f"shards.{kind}")
-    monkeypatch.setattr(f"shards.{kind}_build.build", built)
+    monkeypatch.setattr(f"{module}_build.build", built)
     with pytest.raises(InterruptedError):
-        builder.main(shlex.split(line))
-    assert str(requests[0].output_dir) == compose([f"experiment={name}"]).run.data_path
+        import_module(module).main(arguments)
+    assert str(requests[0].output_dir) == run.data_path
 
 
 def test_laptop_batch_of_the_log() -> None:
@@ -161,3 +160,6 @@ def test_the_document_lists_every_recipe(name: str) -> None:
         steps, samples, flops = length_and_work(compose([f"experiment={name}"]).run)
         assert f"{steps:,}" in row
         assert f"{samples * flops:.2e}".replace("e+", "e") in row
+    # The same words as the preset's key, however the line is wrapped.
+    command = compose([f"experiment={name}"]).run.data_build
+    assert command is None or f"`{command}`" in " ".join(text.split())
