@@ -47,7 +47,7 @@ from hrm_scale.errors import (
     EnvironmentProblem,
     Stopped,
 )
-from hrm_scale.leave import STOPPED_FILE
+from hrm_scale.leave import RESTARTED, STOPPED_FILE
 
 # Ends that a new start would only repeat.
 _FINAL = (
@@ -83,6 +83,12 @@ class Job:
     stop_seconds: float
     rendezvous_seconds: int
 
+    @property
+    def again(self) -> str:
+        """What the user types to resume: a `resume` of this command was done by its first start."""
+        asked = any(word.lstrip("+").startswith("resume=") for word in self.command)
+        return "the same command with resume=auto" if asked else "the same command"
+
 
 def launch(job: Job) -> int:
     """Run the job to its end; the exit code of the run as a whole.
@@ -105,7 +111,7 @@ def launch(job: Job) -> int:
             agent = Agent(job)
             result = agent.run()
         except SignalException as stop:
-            raise Stopped(_stopped_early(stop.sigval)) from None
+            raise Stopped(_stopped_early(stop.sigval, job)) from None
         except RendezvousError as error:
             codes = agent.exit_codes() if agent is not None else []
             if note.exists() or any(code in _FINAL for code in codes):
@@ -123,7 +129,7 @@ def launch(job: Job) -> int:
             return EXIT_OK
         raise EnvironmentProblem(
             "the processes of this node ended without a word: the output of the other nodes may say"
-            " why; the same command goes on from the newest checkpoint"
+            f" why; {job.again} resumes from the newest checkpoint"
         )
 
 
@@ -154,7 +160,7 @@ class Agent(LocalElasticAgent):
             local_addr=job.address,
         )
         super().__init__(spec, DefaultLogsSpecs())
-        self._stop_seconds = job.stop_seconds
+        self._job = job
         self._asked: signal.Signals | None = None
         self._asked_at = 0.0
         self._lost_patience = False
@@ -194,6 +200,10 @@ class Agent(LocalElasticAgent):
         self._take_signals()  # releases of torch before 2.9 have put in their own
         return workers
 
+    def _restart_workers(self, worker_group: WorkerGroup) -> None:
+        os.environ[RESTARTED] = "1"
+        super()._restart_workers(worker_group)
+
     def _monitor_workers(self, worker_group: WorkerGroup) -> RunResult:
         result = super()._monitor_workers(worker_group)
         if result.is_failed():
@@ -206,7 +216,7 @@ class Agent(LocalElasticAgent):
                     f"{_what_happened(result)}; starting all again from the newest checkpoint"
                     f" (restart {number} of {worker_group.spec.max_restarts})"
                 )
-        elif self._asked is not None and time.monotonic() - self._asked_at > self._stop_seconds:
+        elif self._asked is not None and time.monotonic() - self._asked_at > self._job.stop_seconds:
             self._lost_patience = True
             for pid in self._running():
                 _send(pid, signal.SIGKILL)
@@ -218,15 +228,16 @@ class Agent(LocalElasticAgent):
         if code in _FINAL:
             return code
         if self._asked is not None and code == 128 + self._asked:
-            raise Stopped(_stopped_early(self._asked))
+            raise Stopped(_stopped_early(self._asked, self._job))
         if self._lost_patience:
             raise EnvironmentProblem(
-                f"not stopped and saved within {self._stop_seconds:g} s, so the processes were"
-                " killed; the same command goes on from the newest checkpoint (--stop-seconds gives"
-                " more time)"
+                f"not stopped and saved within {self._job.stop_seconds:g} s, so the processes were"
+                f" killed; {self._job.again} resumes from the newest checkpoint (--stop-seconds"
+                " gives more time)"
             )
         hint = " (out of memory, perhaps?)" if code == 128 + signal.SIGKILL else ""
-        _say(f"{_what_happened(result)}{hint}; the same command goes on from the newest checkpoint")
+        again = f"{self._job.again} resumes from the newest checkpoint"
+        _say(f"{_what_happened(result)}{hint}; {again}")
         return code
 
 
@@ -253,9 +264,11 @@ def _what_happened(result: RunResult) -> str:
     return f"rank {rank} failed with exit code {worst}"
 
 
-def _stopped_early(number: int) -> str:
-    name = signal.Signals(number).name
-    return f"signal {name}: stopped before there was anything to save; the same command goes on"
+def _stopped_early(number: int, job: Job) -> str:
+    name, again = signal.Signals(number).name, "the same command"
+    if RESTARTED in os.environ:
+        again = job.again
+    return f"signal {name}: stopped before there was anything to save; {again} resumes the run"
 
 
 def _no_rendezvous(job: Job, error: RendezvousError) -> str:

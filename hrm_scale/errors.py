@@ -65,7 +65,7 @@ class NonFiniteError(HrmError):
 
 
 class Stopped(HrmError):
-    """The run was asked to stop, saved its state and can be continued by the same command."""
+    """The run was asked to stop and saved its state; the message has the command to resume it."""
 
     exit_code = EXIT_STOPPED
 
@@ -82,11 +82,13 @@ def run_cli(main: Callable[[list[str]], int | None], argv: list[str] | None = No
     except HrmError as error:
         if debug:
             raise
-        code = error.exit_code if error.told else _report(str(error), error.exit_code)
+        # A stop that was asked for is no error.
+        prefix = "" if isinstance(error, Stopped) else "error: "
+        code = error.exit_code if error.told else _report(str(error), error.exit_code, prefix)
     except KeyboardInterrupt:
         if debug:
             raise
-        code = _report("interrupted", EXIT_INTERRUPTED)
+        code = _report("interrupted", EXIT_INTERRUPTED, prefix="")
     except BrokenPipeError:
         # The reader of our output (`head`, a pager) went away: not an error worth words.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -107,13 +109,13 @@ _DESCRIBED = {
 }
 
 
-def _report(message: str, code: int) -> int:
+def _report(message: str, code: int, prefix: str = "error: ") -> int:
     from hrm_scale.redaction import redact
 
     lines = redact(message).splitlines() or [""]
-    print(f"error: {lines[0]}", file=sys.stderr)
+    print(f"{prefix}{lines[0]}", file=sys.stderr)
     for line in lines[1:]:
-        print(f"       {line}", file=sys.stderr)
+        print(f"{' ' * len(prefix)}{line}", file=sys.stderr)
     return code
 
 

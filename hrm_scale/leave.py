@@ -1,4 +1,4 @@
-"""How a training process leaves when somebody above it watches over its exit status, or is gone.
+"""A training process and the launcher above it: exit status, restarts, and the launcher's death.
 
 torch's elastic agent (torchrun, `accelerate launch`, `hrm_scale.launch`) knows two ends of a
 worker: 0, and failed. It answers a failure by ending the other workers where they are and, while
@@ -19,9 +19,18 @@ from hrm_scale.errors import EXIT_OK, EXIT_STOPPED
 
 STOPPED_FILE = "HRM_SCALE_STOPPED_FILE"
 """Environment variable with a path; a worker that stopped on request makes this file."""
+RESTARTED = "HRM_SCALE_RESTARTED"
+"""Environment variable that `hrm_scale.launch` sets to 1 when it starts its workers again."""
+# torch counts the restarts after failures only, not those after a change of nodes.
+_RESTART_COUNTS = (RESTARTED, "TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT")
 
 
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+
+
+def is_restart() -> bool:
+    """Whether a launcher or SLURM, not the user, repeats the command of this process."""
+    return any(os.environ.get(name, "0") not in ("", "0") for name in _RESTART_COUNTS)
 
 
 def stop_without_launcher() -> None:

@@ -152,6 +152,11 @@ def error_lines(stderr: str) -> list[str]:
     return [line for line in stderr.splitlines() if line.startswith("error:")]
 
 
+def stop_lines(stderr: str) -> list[str]:
+    """The messages of stops that were asked for: no errors, with the command to continue."""
+    return [line for line in stderr.splitlines() if ": stopped after step " in line]
+
+
 def make_halting_likely(trainer: Trainer) -> None:
     """A fresh halt head never halts by itself; this one starts with opinions, half of them to."""
     head = trainer.model.inner.q_head

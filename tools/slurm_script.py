@@ -10,7 +10,8 @@ from pathlib import Path
 _BODY = r"""
 set -uo pipefail
 @ENVIRONMENT@
-export HRM_SCALE_COMMAND=@AGAIN@  # what the run tells people to type to go on
+HRM_SCALE_COMMAND=@AGAIN@
+export HRM_SCALE_COMMAND  # what to type to resume, with the settings given to sbatch
 cd @FOLDER@ || exit 5
 
 # The nodes meet at the first one, at the address by which SLURM itself reaches it.
@@ -52,12 +53,14 @@ done
 # that SLURM did not ask for (STOP file, max_time) was meant: such a job ends.
 if [ -n "$asked" ] && { [ "$code" -eq 75 ] || [ "$code" -eq 143 ]; }; then
   if [ "$restarts" -ge @MAX_REQUEUES@ ]; then
-    echo "job $SLURM_JOB_ID: saved, but requeued $restarts times already: submit it again to go on"
+    echo "job $SLURM_JOB_ID: saved, but requeued $restarts times already:" \
+      "submit it again: $HRM_SCALE_COMMAND@RESUME@"
   elif scontrol requeue "$SLURM_JOB_ID"; then
     echo "job $SLURM_JOB_ID: saved, back in the queue"
     exit 0
   else
-    echo "job $SLURM_JOB_ID: saved, but SLURM does not requeue it: submit it again to go on"
+    echo "job $SLURM_JOB_ID: saved, but SLURM does not requeue it:" \
+      "submit it again: $HRM_SCALE_COMMAND@RESUME@"
   fi
 fi
 echo "job $SLURM_JOB_ID: ended with exit code $code, $(date '+%F %T')"
@@ -126,6 +129,9 @@ def _values(job: BatchJob) -> dict[str, str]:
         command += f' \\\n  --nodes {job.nodes} --rendezvous "${{address:-$first}}:$port"'
         command += ' --run-id "$SLURM_JOB_ID.$restarts"'
     settings = "".join(f" \\\n  {shlex.quote(setting)}" for setting in job.settings)
+    settings += ' "$@"'  # sbatch SCRIPT KEY=VALUE: a later setting wins
+    again = shlex.quote(shlex.join(["sbatch", str(job.script)]))
+    resumes = any(setting.lstrip("+").startswith("resume=") for setting in job.settings)
     environment = "# No virtual environment: the interpreter is named by its path."
     if job.environment is not None:
         environment = (
@@ -134,7 +140,8 @@ def _values(job: BatchJob) -> dict[str, str]:
         )
     return {
         "ENVIRONMENT": environment,
-        "AGAIN": shlex.quote(shlex.join(["sbatch", str(job.script)])),
+        "AGAIN": again + "${1:+$(printf ' %q' \"$@\")}",
+        "RESUME": " resume=auto" if resumes else "",
         "FOLDER": shlex.quote(str(job.folder)),
         "NODES": str(job.nodes),
         "CPUS": str(job.cpus_per_node),

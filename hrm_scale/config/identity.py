@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 # Settings that do not change what is learned from the samples seen so far: how long, how fast,
 # how often something is written or shown. A run continued with others of these is the same run.
 _NOT_IDENTITY = re.compile(
-    r"(data_build|epochs|max_\w+|eval_interval|checkpoint_every_eval|project_name|run_name|checkpoint_path|"
-    r"resume|seed|engine\..*|checkpoint\..*|evaluation\..*|log\..*|"
+    r"(data_build|epochs|max_\w+|eval_interval|checkpoint_every_eval|project_name|run_name|"
+    r"checkpoint_path|resume|seed|engine\..*|checkpoint\..*|evaluation\..*|log\..*|"
     r"data\.(threads|prefetch|verify|on_error|widen|cache|cache_gb|downloads|retry_minutes))"
 )
 

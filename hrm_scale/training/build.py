@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
-import sys
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -23,7 +21,6 @@ from hrm_scale.models.attention import resolve_backend as resolve_attention
 from hrm_scale.optim.choose import make_optimizer, refuse_sharded
 from hrm_scale.optim.open_table import open_table
 from hrm_scale.optim.puzzle_table import PuzzleTable
-from hrm_scale.redaction import redact
 from hrm_scale.reporting import open_reporter, render_banner
 from hrm_scale.training.clock import Clock
 from hrm_scale.training.compilation import resolve_compile
@@ -207,7 +204,6 @@ def _build(run: RunConfig, presets: dict[str, str], engine: Engine) -> Trainer:
         guard,
         early,
         state,
-        continue_command(),
     )
     return Trainer(
         run,
@@ -227,18 +223,6 @@ def _build(run: RunConfig, presets: dict[str, str], engine: Engine) -> Trainer:
         state,
         lock,
     )
-
-
-def continue_command() -> str:
-    """What to type to go on with this run: the command that started it, or its launcher.
-
-    Without its `resume=`: the run has checkpoints of its own now, wherever it began.
-    """
-    launcher = os.environ.get("HRM_SCALE_COMMAND")
-    typed = (
-        shlex.split(launcher) if launcher else ["python", "-m", "hrm_scale.train", *sys.argv[1:]]
-    )
-    return redact(shlex.join(word for word in typed if not word.startswith("resume=")))
 
 
 def _check_evaluation(run: RunConfig, engine: Engine) -> None:

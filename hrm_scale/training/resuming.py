@@ -1,8 +1,11 @@
-"""Which checkpoint a run goes on from, and what of its settings has changed since."""
+"""Which checkpoint a run resumes from, what of its settings changed, and what to type to resume."""
 
 from __future__ import annotations
 
+import math
 import os
+import shlex
+import sys
 from pathlib import Path
 
 from hrm_scale.checkpoint import (
@@ -14,25 +17,36 @@ from hrm_scale.checkpoint import (
     require_resumable,
     set_aside_after,
 )
+from hrm_scale.config.checks import RESUME_WORDS
+from hrm_scale.config.durations import format_duration
 from hrm_scale.config.saved import to_dict
 from hrm_scale.config.schema import RunConfig
 from hrm_scale.data import find_dataset
 from hrm_scale.errors import CheckpointError
+from hrm_scale.leave import is_restart
+from hrm_scale.redaction import redact
 
 
 def find_checkpoint(
     run: RunConfig, run_dir: Path, checkpoints: CheckpointManager
 ) -> tuple[LoadedCheckpoint | None, list[str]]:
-    """The checkpoint to go on from under ``resume``, verified, and what the user should know."""
-    if run.resume not in ("auto", "never", "must"):
-        found = read_checkpoint(Path(run.resume))
-        require_resumable(found)
-        inside = found.path.parent.parent.resolve() == run_dir.resolve()
-        if inside and checkpoints.ranks.is_first:
-            set_aside_after(run_dir, found.step)
-        return found, []
-    path, refusals = checkpoints.latest_valid()
+    """The verified checkpoint to resume from under ``resume``, and notes for the user.
+
+    A restart by a launcher or a batch system resumes from the newest checkpoint of the run folder
+    once the command it repeats has saved one: `resume` is a request to the first start.
+    """
+    named = run.resume not in RESUME_WORDS
+    restarted = any(checkpoints.ranks.all_gather(is_restart()))
+    path, refusals = checkpoints.latest_valid() if restarted or not named else (None, [])
     notes = [f"checkpoint passed over: {refusal}" for refusal in refusals]
+    if restarted and path is not None:
+        found = read_checkpoint(path, check="none")
+        # Its own command has saved it. Any other one is what `resume` is about.
+        if found.config.get("resume") == to_dict(run)["resume"]:
+            require_resumable(found)
+            return found, notes
+    if named:
+        return _named_checkpoint(run, run_dir, checkpoints), []
     if run.resume == "never":
         if path is not None:
             raise CheckpointError(
@@ -57,6 +71,43 @@ def find_checkpoint(
     found = read_checkpoint(path, check="none")
     require_resumable(found)
     return found, notes
+
+
+def _named_checkpoint(
+    run: RunConfig, run_dir: Path, checkpoints: CheckpointManager
+) -> LoadedCheckpoint:
+    """The checkpoint at the path ``resume``. What the run folder holds of another course of
+    training is set aside: all that is newer, or everything for a checkpoint of another run."""
+    found = read_checkpoint(Path(run.resume))
+    require_resumable(found)
+    inside = found.path.parent.parent.resolve() == run_dir.resolve()
+    if checkpoints.ranks.is_first:
+        set_aside_after(run_dir, found.step if inside else -1)
+    return found
+
+
+def continue_command(run: RunConfig, spent_seconds: float) -> str:
+    """The command that resumes this run from its newest checkpoint: the one that started it, or
+    its launcher's, with `resume=auto` where it asked for something else.
+
+    spent_seconds: of `max_time`; when that is used up, the command raises it.
+    """
+    launcher = os.environ.get("HRM_SCALE_COMMAND")
+    words = (
+        shlex.split(launcher) if launcher else ["python", "-m", "hrm_scale.train", *sys.argv[1:]]
+    )
+    if run.resume not in ("auto", "must"):
+        # Always added: the old value may be inside a batch script, which a later setting overrides.
+        words = [*(word for word in words if _key(word) != "resume"), "resume=auto"]
+    if run.max_time is not None and spent_seconds >= run.max_time:
+        words = [word for word in words if _key(word) != "max_time"]
+        times = math.floor(spent_seconds / run.max_time + 0.5) + 1
+        words.append(f"max_time={format_duration(times * run.max_time)}")
+    return redact(shlex.join(words))
+
+
+def _key(word: str) -> str:
+    return word.partition("=")[0].strip().lstrip("+")
 
 
 def changed_since(found: LoadedCheckpoint, run: RunConfig) -> list[str]:

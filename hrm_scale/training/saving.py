@@ -26,6 +26,7 @@ from hrm_scale.training.clock import Clock
 from hrm_scale.training.disk import disk_warning
 from hrm_scale.training.early_stopping import EarlyStopping
 from hrm_scale.training.guards import Guard
+from hrm_scale.training.resuming import continue_command
 from hrm_scale.training.snapshot import TrainState, take
 from hrm_scale.training.watch import Watch
 
@@ -34,7 +35,7 @@ from hrm_scale.training.watch import Watch
 class Saving:
     """Saves `state` and all that belongs to it. Every rank calls every method at the same step.
 
-    facts: what the data set is, written into the checkpoint. continue_command: what to type.
+    facts: what the data set is, written into the checkpoint.
     """
 
     config: RunConfig
@@ -50,7 +51,6 @@ class Saving:
     guard: Guard
     early: EarlyStopping
     state: TrainState
-    continue_command: str
     background: BackgroundSaves = field(init=False)
 
     def __post_init__(self) -> None:
@@ -59,6 +59,16 @@ class Saving:
         self._weights_step = -1
         self._short_of_disk = False
         self._saved_at = self.clock.total_seconds
+        self.time_is_up = False
+        """Whether `max_time` ends the run now, by the clock of any rank."""
+
+    @property
+    def continue_command(self) -> str:
+        """The command to type to resume from what is saved now."""
+        spent, limit = self.clock.total_seconds, self.config.max_time
+        if self.time_is_up and limit is not None:
+            spent = max(spent, limit)
+        return continue_command(self.config, spent)
 
     @property
     def minutes_are_up(self) -> bool:

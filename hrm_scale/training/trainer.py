@@ -277,12 +277,12 @@ class Trainer:
         return reason, bool(answers[1]) and self.saving.saved_step < asked_at
 
     def _stop(self, reason: str) -> None:
+        self.saving.time_is_up = time_is_up = reason == TIME_IS_UP
         self.saving.save(must=True)
-        # Typed again as it is, the command would stop at once.
-        advice = " max_time counts all starts: type a larger one." if reason == TIME_IS_UP else ""
+        raised = " max_time counts all starts; the command raises it." if time_is_up else ""
         raise Stopped(
             f"{reason}: stopped after step {self.state.step}, saved in"
-            f" {self.saving.checkpoints.last_path}.{advice}"
+            f" {self.saving.checkpoints.last_path}.{raised}"
             f" Continue with: {self.saving.continue_command}"
         )
 

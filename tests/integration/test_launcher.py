@@ -13,7 +13,16 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.runs import ROOT, arguments, call, environment, error_lines, saved_steps, wait_until
+from tests.runs import (
+    ROOT,
+    arguments,
+    call,
+    environment,
+    error_lines,
+    saved_steps,
+    stop_lines,
+    wait_until,
+)
 from tests.unit.data_sets import write_online
 
 pytestmark = [pytest.mark.slow, pytest.mark.multi]
@@ -92,20 +101,24 @@ time.sleep(60)
     assert time.monotonic() - begun < 30
 
 
-def test_a_crash_is_started_again_as_often_as_allowed() -> None:
-    script = """
+def test_a_crash_is_started_again_as_often_as_allowed(tmp_path: Path) -> None:
+    script = f"""
 import os, signal, time
+from pathlib import Path
+from hrm_scale.leave import is_restart
 if os.environ["RANK"] == "1":
+    Path({str(tmp_path)!r}, "restarted" if is_restart() else "started").touch()
     os.kill(os.getpid(), signal.SIGKILL)
 time.sleep(60)
 """
     code, err = end(start(script, restarts=1))
+    assert sorted(os.listdir(tmp_path)) == ["restarted", "started"]
     assert code == 128 + signal.SIGKILL
     first, last = err.splitlines()
     assert "rank 1 was killed by SIGKILL; starting all again" in first
     assert "(restart 1 of 1)" in first
     assert "out of memory, perhaps?" in last
-    assert "the same command goes on from the newest checkpoint" in last
+    assert "the same command resumes from the newest checkpoint" in last
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGUSR1", "SIGHUP"])
@@ -144,8 +157,8 @@ time.sleep(60)
     code, err = end(process)
     assert code == 75
     assert err == (
-        "error: signal SIGTERM: stopped before there was anything to save; the same command"
-        " goes on\n"
+        "signal SIGTERM: stopped before there was anything to save; the same command resumes the"
+        " run\n"
     )
 
 
@@ -210,7 +223,7 @@ def test_stopped_by_a_signal_and_started_again(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     code, err = end(process)
     assert code == 75, err
-    (message,) = error_lines(err)
+    (message,) = stop_lines(err)
     held = saved_steps(run)[-1]
     assert f"signal SIGINT: stopped after step {held}" in message
     assert "Continue with: python -m hrm_scale.launch --processes 2 data_path=" in message

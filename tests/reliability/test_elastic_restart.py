@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -50,9 +51,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def undisturbed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of two processes from its first step to its last."""
+    """A run of two processes from its first step to its last, with all its checkpoints."""
     run = tmp_path_factory.mktemp("undisturbed") / "run"
-    done = call("hrm_scale.launch", "--processes", 2, *arguments(data, run, **SETTINGS))
+    settings = arguments(data, run, **SETTINGS, checkpoint__keep_last=20)
+    done = call("hrm_scale.launch", "--processes", 2, *settings)
     assert done.returncode == 0, done.stderr
     return run
 
@@ -94,17 +96,20 @@ def test_a_killed_worker_is_replaced_and_the_run_ends_the_same(
     launcher: str, rank: int, data: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    process = start(launcher, arguments(data, run, **SETTINGS))
+    # What is typed is a request to the first start: a restart must not go back to it.
+    path = undisturbed / "checkpoints" / "step-00000010"
+    process = start(launcher, arguments(data, run, resume=path, **SETTINGS))
     try:
-        wait_until(lambda: any(step >= 20 for step in saved_steps(run)), process)
+        wait_until(lambda: any(step >= 30 for step in saved_steps(run)), process)
         os.kill(workers(process)[rank], signal.SIGKILL)
     except BaseException:
         end(process)
         raise
     output = end(process)
     assert process.returncode == 0, output
-    resumed = [line for line in output.splitlines() if "resumed at step" in line]
-    assert len(resumed) == 1, output
+    first, then = (int(step) for step in re.findall(r"resumed at step (\d+)", output))
+    assert (first, then >= 30) == (10, True), output
+    assert not list(run.glob("checkpoints/superseded*"))
     if launcher == "hrm_scale.launch":
         said = "rank 0 was killed by SIGKILL; starting all again from the newest checkpoint"
         assert f"launch: {said} (restart 1 of 2)" in output
@@ -128,7 +133,7 @@ def test_a_stop_on_request_is_not_answered_by_a_restart(
     output = end(process)
     # torchrun knows only success and failure; a failure would be started again.
     assert process.returncode == (75 if launcher == "hrm_scale.launch" else 0), output
-    assert output.count("error: file STOP in the run folder: stopped after step") == 1
+    assert output.count("file STOP in the run folder: stopped after step") == 1
     assert "resumed at step" not in output
     assert "Traceback" not in output
 

@@ -21,6 +21,7 @@ from tests.runs import (
     metrics_of,
     saved_steps,
     start,
+    stop_lines,
     tensors_of,
     train_here,
     wait_until,
@@ -141,7 +142,7 @@ def test_asked_to_stop_it_saves_says_how_to_go_on_and_ends_the_same(
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 75
-    (message,) = error_lines(err)
+    (message,) = stop_lines(err)
     assert "SIGTERM" in message
     assert "Traceback" not in err
     last = saved_steps(stopped)[-1]

@@ -21,7 +21,7 @@ from hrm_scale.checkpoint import latest_valid
 from tests.reliability import ways
 from tests.reliability.started import Hook, Started
 from tests.reliability.ways import DDP_2, ONE, differences, start_checkpoint, train, write_data
-from tests.runs import ROOT, arguments, environment, saved_steps
+from tests.runs import ROOT, arguments, environment, saved_steps, stop_lines
 
 pytestmark = [pytest.mark.slow, pytest.mark.multi]
 
@@ -75,9 +75,9 @@ def line(data: Path, run: Path, start: Path, **changes: Any) -> list[str]:
     return arguments(data, run, **{**ways.SETTINGS, **SETTINGS, **changes})
 
 
-def assert_stopped(run: Path, messages: list[str], reason: str, program: str) -> int:
+def assert_stopped(run: Path, output: str, reason: str, program: str) -> int:
     """One valid new checkpoint and one line that says so; the step."""
-    (message,) = messages
+    (message,) = stop_lines(output)
     steps = saved_steps(run)
     last = steps[-1]
     # That of the start, and one more; before the first step it is the same.
@@ -125,12 +125,11 @@ def test_sigterm_to_one_rank_stops_both_and_the_end_is_the_same(
     finally:
         process.kill()
     assert process.returncode == 75, err
-    messages = [text for text in err.splitlines() if text.startswith("error:")]
-    last = assert_stopped(run, messages, "signal SIGTERM", "hrm_scale.launch")
+    last = assert_stopped(run, err, "signal SIGTERM", "hrm_scale.launch")
     assert last < STEPS
     assert "Traceback" not in err
 
-    command = shlex.split(messages[0].split("Continue with: ")[1])
+    command = shlex.split(stop_lines(err)[0].split("Continue with: ")[1])
     done = subprocess.run(
         [sys.executable, *command[1:]],
         cwd=ROOT,
@@ -172,8 +171,9 @@ def test_two_ranks_stop_together(
     elif how != "max_time":
         started.signal(signal.Signals[how], rank=1)
     assert started.codes() == [75, 75], started.output()
-    assert_stopped(run, started.errors(), reason, "hrm_scale.train")
-    assert ("type a larger one" in started.errors()[0]) == (how == "max_time")
+    output = started.output()
+    assert_stopped(run, output, reason, "hrm_scale.train")
+    assert ("max_time=10s" in output) == (how == "max_time")
     assert "Traceback" not in started.output()
     assert not (run / "STOP").exists()
 
@@ -251,7 +251,7 @@ def test_a_request_in_the_middle_of(
         assert 40 in saved_steps(run)
         for step in saved_steps(run)[1:-1]:
             shutil.rmtree(run / "checkpoints" / f"step-{step:08d}")
-    last = assert_stopped(run, started.errors(), f"signal {name}", "hrm_scale.train")
+    last = assert_stopped(run, started.output(), f"signal {name}", "hrm_scale.train")
     if hook is _at_a_slow_batch:
         assert last == 50
     again = Started(settings, tmp_path / "out")
@@ -269,7 +269,7 @@ def test_a_request_in_the_last_evaluation(
     started.wait_for_moment()
     started.signal(signal.SIGTERM)
     assert started.codes() == [75], started.output()
-    assert assert_stopped(run, started.errors(), "signal SIGTERM", "hrm_scale.train") == STEPS
+    assert assert_stopped(run, started.output(), "signal SIGTERM", "hrm_scale.train") == STEPS
     assert not any("eval/count" in text for text in _texts(run))
     again = Started(settings, tmp_path / "out")
     assert again.codes() == [0], again.output()
@@ -335,7 +335,7 @@ def test_a_request_while_it_compiles(data: Path, start: Path, tmp_path: Path) ->
     started.wait_for_moment()
     started.signal(signal.SIGTERM)
     assert started.codes() == [75], started.output()
-    assert assert_stopped(run, started.errors(), "signal SIGTERM", "hrm_scale.train") == 1
+    assert assert_stopped(run, started.output(), "signal SIGTERM", "hrm_scale.train") == 1
     assert "Traceback" not in started.output()
 
 
@@ -357,5 +357,5 @@ def test_a_request_while_the_c_compiler_works(
     # As at a terminal: the compiler hears it too, and fails.
     os.killpg(int(started.processes[0].pid or 0), signal.SIGINT)
     assert started.codes() == [75], started.output()
-    assert assert_stopped(run, started.errors(), "signal SIGINT", "hrm_scale.train") == 1
+    assert assert_stopped(run, started.output(), "signal SIGINT", "hrm_scale.train") == 1
     assert "Traceback" not in started.output()

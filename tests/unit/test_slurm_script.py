@@ -45,7 +45,8 @@ FAKE = """\
 #!/bin/bash
 case ${0##*/} in
   srun) while [ "$1" != /env/bin/python ]; do echo "srun $1" >>calls; shift; done
-        printf '%s\\0' "$@" >command; [ -z "${SLEEP-}" ] || { touch started; sleep "$SLEEP"; }
+        printf '%s\\0' "$@" >command; printf %s "$HRM_SCALE_COMMAND" >again
+        [ -z "${SLEEP-}" ] || { touch started; sleep "$SLEEP"; }
         exit "${CODE:-0}" ;;
   scontrol) case $1 in
       show) echo n7; echo n8 ;;
@@ -81,19 +82,19 @@ class Cluster:
             "SLURM_JOB_NODELIST": "n[7-8]",
         }
 
-    def start(self, job: BatchJob, **env: str) -> subprocess.Popen[str]:
+    def start(self, job: BatchJob, *settings: str, **env: str) -> subprocess.Popen[str]:
         script = self.folder / "script"
         script.write_text(batch_script(replace(job, folder=self.folder, environment=None)))
         return subprocess.Popen(
-            ["bash", str(script)],
+            ["bash", str(script), *settings],
             env={**self.env, **env},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
 
-    def run(self, job: BatchJob, **env: str) -> tuple[int, str]:
-        process = self.start(job, **env)
+    def run(self, job: BatchJob, *settings: str, **env: str) -> tuple[int, str]:
+        process = self.start(job, *settings, **env)
         output, _ = process.communicate(timeout=30)
         return process.returncode, output
 
@@ -109,6 +110,10 @@ class Cluster:
 
     def command(self) -> list[str]:
         return (self.folder / "command").read_text().split("\0")[:-1]
+
+    def again(self) -> str:
+        """What the run is told to name as the command that resumes it."""
+        return (self.folder / "again").read_text()
 
     def calls(self) -> list[str]:
         file = self.folder / "calls"
@@ -182,6 +187,17 @@ def test_starts_one_launcher_per_node(cluster: Cluster) -> None:
         "--max-restarts",
         "--stop-seconds",
     }
+
+
+def test_settings_given_to_sbatch_come_last(cluster: Cluster) -> None:
+    """`sbatch SCRIPT resume=auto max_time=2h` resumes where the script itself would not."""
+    job = replace(JOB, settings=(*JOB.settings, "resume=./a"))
+    cluster.run(job, "resume=auto", "run_name=a b")
+    assert cluster.command()[-3:] == ["resume=./a", "resume=auto", "run_name=a b"]
+    assert cluster.again() == "sbatch /jobs/run.sbatch resume=auto run_name=a\\ b"
+    _, output = cluster.stopped(job, CODE="75", REQUEUE="1")
+    assert "submit it again: sbatch /jobs/run.sbatch resume=auto\n" in output
+    assert cluster.again() == "sbatch /jobs/run.sbatch"
 
 
 @settings(max_examples=15)
