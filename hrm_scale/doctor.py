@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from hrm_scale import __version__
 from hrm_scale.errors import EXIT_ENVIRONMENT, EXIT_OK, run_cli
-from hrm_scale.machine import GIB, bfloat16_flags, cpu_flags, cpu_model, memory_bytes, usable_cores
+from hrm_scale.machine import GIB, cpu_model, memory_bytes, native_bfloat16, usable_cores
 
 if TYPE_CHECKING:
     import torch
@@ -155,7 +155,7 @@ def _devices(report: Report, torch: Any) -> torch.device:
 
 
 def _arithmetic(report: Report, torch: Any, device: torch.device) -> None:
-    native, why = _bfloat16_support(torch, device)
+    native, why = native_bfloat16(device)
     report.add("arithmetic", "bfloat16", f"{'native' if native else 'emulated'} ({why})")
     rates = {}
     for name in ("float32", "bfloat16"):
@@ -163,18 +163,6 @@ def _arithmetic(report: Report, torch: Any, device: torch.device) -> None:
         report.add("arithmetic", f"{name} matrices", f"{rates[name]:.0f} GFLOP/s")
     if rates["bfloat16"] < rates["float32"]:
         report.notes.append("bfloat16 is slower than float32 here: arch.forward_dtype=float32")
-
-
-def _bfloat16_support(torch: Any, device: torch.device) -> tuple[bool, str]:
-    if device.type == "cuda":
-        major, minor = torch.cuda.get_device_capability(device)
-        return major >= 8, f"compute capability {major}.{minor}, native from 8.0"
-    if found := bfloat16_flags():
-        return True, f"processor has {', '.join(found)}"
-    return (
-        False,
-        "processor has neither avx512_bf16 nor amx_bf16" if cpu_flags() else "no CPU flags known",
-    )
 
 
 def _matrix_rate(torch: Any, device: torch.device, dtype: torch.dtype) -> float:

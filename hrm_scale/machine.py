@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 GIB = 1 << 30
 
@@ -44,6 +48,18 @@ def bfloat16_flags() -> list[str]:
     """Which of the processor's features compute in bfloat16; without any it is emulated."""
     flags = cpu_flags()
     return [name for name in ("amx_bf16", "avx512_bf16", "sve_bf16", "bf16") if name in flags]
+
+
+def native_bfloat16(device: torch.device) -> tuple[bool, str]:
+    """Whether a device has instructions for bfloat16, and how that is known."""
+    if device.type == "cuda":
+        from torch.cuda import get_device_capability
+
+        major, minor = get_device_capability(device)
+        return major >= 8, f"compute capability {major}.{minor}, native from 8.0"
+    if found := bfloat16_flags():
+        return True, f"processor has {', '.join(found)}"
+    return False, "processor has no bfloat16 instructions" if cpu_flags() else "no CPU flags known"
 
 
 def memory_bytes() -> tuple[int, int]:

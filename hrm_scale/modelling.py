@@ -8,12 +8,28 @@ import torch
 
 from hrm_scale.config.schema import ArchConfig
 from hrm_scale.data.format import DatasetMeta
+from hrm_scale.machine import native_bfloat16
 from hrm_scale.models import ModelConfig
 
 TABLE = "inner.puzzle_emb.weights"
 """Name of the puzzle table in checkpoints, the published one."""
 
+# Undecided means bfloat16, as in the checkpoints of versions that recorded no decision.
 DTYPES = {"auto": torch.bfloat16, "bfloat16": torch.bfloat16, "float32": torch.float32}
+
+
+def choose_dtype(asked: str, device: torch.device, recorded: str | None = None) -> tuple[str, str]:
+    """The forward dtype for ``arch.forward_dtype`` or ``dtype`` as given, and the reason.
+
+    "auto" is the dtype `recorded` in a checkpoint; without one it is bfloat16 where the device
+    computes it natively, and float32 elsewhere.
+    """
+    if asked != "auto":
+        return asked, "as set"
+    if recorded is not None:
+        return str(DTYPES[recorded]).removeprefix("torch."), "as recorded in the checkpoint"
+    native, why = native_bfloat16(device)
+    return ("bfloat16" if native else "float32"), why
 
 
 def model_config(

@@ -236,6 +236,8 @@ def _refuse_other_settings(runs: Mapping[str, RunConfig], folder: Path) -> None:
         if not (folder / name / CONFIG).exists():
             continue
         then, now = _settings(read_yaml(folder / name / CONFIG)), _settings(run)
+        if run.arch.forward_dtype == "auto":
+            now["arch.forward_dtype"] = then.get("arch.forward_dtype")  # what it became there
         changed = [
             f"{key}: {format_value(then.get(key))} -> {format_value(value)}"
             for key, value in now.items()

@@ -55,8 +55,9 @@ TRAIN: dict[str, str] = {
     "arch.pos_encodings": "positions: rope, learned or none",
     "arch.rope_theta": "base of the rotary frequencies",
     "arch.rms_norm_eps": "epsilon of the RMS norm",
-    "arch.forward_dtype": "arithmetic of the forward pass: auto (= bfloat16), bfloat16 or float32; "
-    "weights are float32 always",
+    "arch.forward_dtype": "arithmetic of the forward pass: auto (bfloat16 where the device "
+    "computes it natively, else float32; a resume keeps it), bfloat16 or float32; weights are "
+    "float32 always",
     "arch.act_enabled": "false: every puzzle takes halt_max_steps steps",
     "arch.q_continue": "halting: bootstrap (learn the value of going on too, at the price of a "
     "second forward pass), none (halt when the halt value is above 0), or untrained (compare with "

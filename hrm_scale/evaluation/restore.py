@@ -22,7 +22,7 @@ from hrm_scale.config.schema import RunConfig
 from hrm_scale.data import find_dataset
 from hrm_scale.data.format import DatasetMeta
 from hrm_scale.errors import CheckpointError, ConfigError
-from hrm_scale.modelling import DTYPES, TABLE, model_config
+from hrm_scale.modelling import DTYPES, TABLE, choose_dtype, model_config
 from hrm_scale.models import ActModel, ModelConfig, build_model
 from hrm_scale.models.attention import resolve_backend
 from hrm_scale.models.inference import Reasoner
@@ -91,8 +91,10 @@ def restore(
     config = model_config(run.arch, meta, attention=attention, compiled=compiled)
     if halt_max_steps is not None:
         config = replace(config, halt_max_steps=halt_max_steps)
-    if dtype != "auto":
-        config = replace(config, forward_dtype=DTYPES[dtype])
+    # A network without a record of its training, as an imported one may be, has none of its dtype.
+    unknown = run.arch.forward_dtype == "auto" and "imported" in checkpoint.state
+    recorded = None if unknown else run.arch.forward_dtype
+    config = replace(config, forward_dtype=DTYPES[choose_dtype(dtype, device, recorded)[0]])
     try:
         backend, _ = resolve_backend(attention, device, config.forward_dtype, config.total_len)
     except ValueError as error:

@@ -11,7 +11,7 @@ import torch
 
 from hrm_scale.config.schema import RunConfig
 from hrm_scale.errors import ConfigError
-from hrm_scale.modelling import model_config
+from hrm_scale.modelling import choose_dtype, model_config
 from hrm_scale.models import ModelConfig, build_model
 from hrm_scale.models.attention import resolve_backend
 from hrm_scale.models.recursion import latent_states
@@ -121,6 +121,9 @@ def _model_config(run: RunConfig, task: Task) -> ModelConfig:
         attention = "sdpa"
         if on_cpu:
             attention, _ = resolve_backend("auto", torch.device("cpu"), torch.float32, task.seq_len)
+    if on_cpu:
+        dtype, _ = choose_dtype(arch.forward_dtype, torch.device("cpu"))
+        arch = arch.model_copy(update={"forward_dtype": dtype})
     # A model's shape asks two facts of the data, and a task has them as a data set's meta has.
     facts: Any = task
     return model_config(

@@ -33,7 +33,7 @@ from hrm_scale.training.horizon import plan_horizon
 from hrm_scale.training.initial_weights import start_from
 from hrm_scale.training.loading import open_data, open_loader
 from hrm_scale.training.lock import lock_run
-from hrm_scale.training.resuming import changed_since, find_checkpoint
+from hrm_scale.training.resuming import changed_since, dtype_notes, find_checkpoint, with_dtype
 from hrm_scale.training.saving import Saving
 from hrm_scale.training.snapshot import TrainState, evaluations_done, load_model, put_back
 from hrm_scale.training.stop import StopRequest
@@ -47,9 +47,10 @@ def build_trainer(run: RunConfig, presets: dict[str, str]) -> Trainer:
     With several processes each calls this. Raises ConfigError, DataError or CheckpointError with
     one line when the run cannot start.
     """
-    engine = _open(run)
+    decided, why = with_dtype(run)
+    engine = _open(decided)
     with engine.shared_fate():
-        return _build(run, presets, engine)
+        return _build(decided, presets, engine, (run.arch.forward_dtype, why))
 
 
 def _open(run: RunConfig) -> Engine:
@@ -68,7 +69,10 @@ def _open(run: RunConfig) -> Engine:
         raise
 
 
-def _build(run: RunConfig, presets: dict[str, str], engine: Engine) -> Trainer:
+def _build(
+    run: RunConfig, presets: dict[str, str], engine: Engine, dtype: tuple[str, str]
+) -> Trainer:
+    """dtype: `arch.forward_dtype` as given, and the reason for what it became."""
     first = engine.rank == 0
     refuse_sharded(run.optimizer, getattr(engine, "stage", 0), engine.reason)
     dataset = open_data(run)
@@ -125,7 +129,11 @@ def _build(run: RunConfig, presets: dict[str, str], engine: Engine) -> Trainer:
         initial = start_from(run, model, table, dataset)
         notes += initial.notes
     # Preparing is a collective of its own: nobody may be missing.
-    engine.gather_objects(None)
+    if len(dtypes := set(engine.gather_objects(run.arch.forward_dtype))) > 1:
+        raise ConfigError(
+            f"arch.forward_dtype={dtype[0]} is {' and '.join(sorted(dtypes))} on different"
+            " processes, whose machines differ: type arch.forward_dtype=float32"
+        )
     engine.prepare(model, optimizer, run.ema_rate if run.ema else None)
 
     if first:
@@ -146,6 +154,7 @@ def _build(run: RunConfig, presets: dict[str, str], engine: Engine) -> Trainer:
     guard = Guard(run.guards, engine, run_dir, lambda: saving.last_good(), reporter.warn)
     if found is not None:
         notes += changed_since(found, run)
+        notes += dtype_notes(found, dtype[0], run.arch.forward_dtype, engine.device)
         put_back(
             found,
             engine,
@@ -153,6 +162,7 @@ def _build(run: RunConfig, presets: dict[str, str], engine: Engine) -> Trainer:
             state,
             accumulation=run.engine.accumulation,
             global_batch=run.global_batch_size,
+            dtype=config.forward_dtype,
         )
         state.position = loader.resume(found.state["data"])
         clock.load_state_dict(found.state["clock"])
@@ -180,7 +190,7 @@ def _build(run: RunConfig, presets: dict[str, str], engine: Engine) -> Trainer:
     rows = [
         *start_rows(run, presets, dataset, horizon, found),
         *([] if initial is None else [initial.row]),
-        *machine_rows(run, engine, config, parameters, compiled, attention),
+        *machine_rows(run, engine, config, parameters, compiled, attention, dtype[1]),
         ("run folder", str(run_dir), ""),
     ]
     reporter.say(render_banner("hrm_scale train", rows))

@@ -53,6 +53,7 @@ def machine_rows(
     parameters: int,
     compiled: tuple[bool, str],
     attention: tuple[str, str],
+    dtype_reason: str,
 ) -> list[Row]:
     """How this machine, and those beside it, will do it."""
     device = engine.device
@@ -74,7 +75,7 @@ def machine_rows(
             f"{parameters:,}",
             f"puzzle table on {run.engine.puzzle_table}, not counted",
         ),
-        ("forward dtype", dtype, "updates are made in float32"),
+        ("forward dtype", dtype, f"{dtype_reason}; updates are made in float32"),
         ("attention", *attention),
         ("optimizer", *resolve_optimizer(run.optimizer, device)),
         ("compile", str(compiled[0]).lower(), compiled[1]),

@@ -6,13 +6,17 @@ import math
 import os
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+
+import torch
 
 from hrm_scale.checkpoint import (
     AVERAGES,
     CheckpointManager,
     LoadedCheckpoint,
     changed_settings,
+    latest_valid,
     read_checkpoint,
     require_resumable,
     set_aside_after,
@@ -22,8 +26,9 @@ from hrm_scale.config.durations import format_duration
 from hrm_scale.config.saved import to_dict
 from hrm_scale.config.schema import RunConfig
 from hrm_scale.data import find_dataset
-from hrm_scale.errors import CheckpointError
+from hrm_scale.errors import CheckpointError, ConfigError
 from hrm_scale.leave import is_restart
+from hrm_scale.modelling import DTYPES, choose_dtype
 from hrm_scale.redaction import redact
 
 
@@ -110,9 +115,71 @@ def _key(word: str) -> str:
     return word.partition("=")[0].strip().lstrip("+")
 
 
+def with_dtype(run: RunConfig) -> tuple[RunConfig, str]:
+    """The run with ``arch.forward_dtype=auto`` replaced by a decision, and the reason for it.
+
+    A run that resumes keeps the dtype recorded in its checkpoint, on any machine. The engine needs
+    the decision before the processes can agree on a checkpoint, so this looks for one without
+    reading its tensors; `dtype_notes` compares it with the checkpoint found later.
+    """
+    on_gpu = run.engine.device != "cpu" and torch.cuda.is_available()
+    device = torch.device("cuda" if on_gpu else "cpu")
+    dtype, why = choose_dtype(run.arch.forward_dtype, device, _dtype_of_newest(run))
+    arch = run.arch.model_copy(update={"forward_dtype": dtype})
+    return run.model_copy(update={"arch": arch}), why
+
+
+def dtype_notes(
+    found: LoadedCheckpoint, asked: str, decided: str, device: torch.device
+) -> list[str]:
+    """The line about a forward dtype that this machine would not choose, or that has changed."""
+    recorded = _recorded_dtype(found)
+    if recorded is None:
+        return []
+    before, _ = choose_dtype("auto", device, recorded)
+    here, why = choose_dtype("auto", device)
+    if before != decided:
+        if asked == "auto":
+            raise ConfigError(
+                f"{found.path} was computed in {before}, a newer one that is damaged in {decided}:"
+                f" type arch.forward_dtype={before}"
+            )
+        return [
+            f"arch.forward_dtype={decided}, {found.path.name} was computed in {before}: its carry"
+            " is converted"
+        ]
+    if asked == "auto" and here != decided:
+        return [
+            f"forward dtype {decided} as recorded in {found.path.name}, this machine alone would"
+            f" take {here} ({why}): type arch.forward_dtype={here} to change it"
+        ]
+    return []
+
+
+def _dtype_of_newest(run: RunConfig) -> str | None:
+    """The dtype recorded in the checkpoint that the run will probably resume from."""
+    assert run.checkpoint_path is not None
+    named = run.resume not in RESUME_WORDS
+    path: Path | None = None
+    if is_restart() or not named:
+        path, _ = latest_valid(Path(run.checkpoint_path), hashes=False)
+    if path is None and named:
+        path = Path(run.resume)
+    try:
+        return None if path is None else _recorded_dtype(read_checkpoint(path, check="size"))
+    except CheckpointError:
+        return None  # `find_checkpoint` reports it
+
+
+def _recorded_dtype(checkpoint: LoadedCheckpoint) -> str | None:
+    arch = checkpoint.config.get("arch")
+    dtype = arch.get("forward_dtype") if isinstance(arch, Mapping) else None
+    return dtype if isinstance(dtype, str) and dtype in DTYPES else None
+
+
 def changed_since(found: LoadedCheckpoint, run: RunConfig) -> list[str]:
     """Lines naming what becomes of averaged weights, and the settings that differ from the
-    checkpoint's, if any do."""
+    checkpoint's, if any do. The forward dtype has a line of its own (`dtype_notes`)."""
     ignored = (
         "checkpoint_path",
         "resume",
@@ -129,6 +196,7 @@ def changed_since(found: LoadedCheckpoint, run: RunConfig) -> list[str]:
         line
         for line in changed_settings(saved, now)
         if not line.split(":")[0].split(".")[0].startswith(ignored)
+        and not line.startswith("arch.forward_dtype:")
     ]
     notes = _about_averages(found, run)
     if not lines:

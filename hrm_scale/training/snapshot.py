@@ -142,14 +142,15 @@ def put_back(
     *,
     accumulation: int,
     global_batch: int,
+    dtype: torch.dtype,
 ) -> None:
     """Load optimizer, table and `state`, after `load_model`. The position in the data is left to
-    the caller: a run that goes back past bad samples keeps its own."""
+    the caller: a run that goes back past bad samples keeps its own. dtype: of the carry."""
     carries = []
     for micro in range(accumulation):
         slots = slot_range(micro, engine.rank, engine.ranks, accumulation, global_batch)
         tensors = read_carry(checkpoint, *slots)
-        carries.append(_carry({name: t.to(engine.device) for name, t in tensors.items()}))
+        carries.append(_carry({name: t.to(engine.device) for name, t in tensors.items()}, dtype))
 
     averaging = engine.average is not None
     engine.load_moments(AveragedMoments(checkpoint) if averaging else checkpoint.part("optimizer"))
@@ -198,10 +199,10 @@ def _carry_tensors(carry: Carry) -> dict[str, Tensor]:
     }
 
 
-def _carry(tensors: dict[str, Tensor]) -> Carry:
+def _carry(tensors: dict[str, Tensor], dtype: torch.dtype) -> Carry:
     levels = sum(name.startswith("z/") for name in tensors)
     return Carry(
-        z=tuple(tensors[f"z/{level}"] for level in range(levels)),
+        z=tuple(tensors[f"z/{level}"].to(dtype) for level in range(levels)),
         steps=tensors["steps"],
         halted=tensors["halted"],
         data={

@@ -221,6 +221,7 @@ class Trainer:
             state,
             accumulation=config.engine.accumulation,
             global_batch=config.global_batch_size,
+            dtype=self.model.config.forward_dtype,
         )
         self.evaluating.early.load_state_dict(found.state.get("early_stopping", {}))
         saving.saved_step = self._asked_at = state.step

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hrm_scale import doctor, machine
+from hrm_scale import doctor
 
 ROOT = Path(__file__).resolve().parents[2]
 Usage = namedtuple("Usage", "total used free")
@@ -62,20 +62,6 @@ def test_full_disk_is_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     report = doctor.examine(tmp_path)
     assert any("disk left" in note for note in report.notes)
     assert doctor.verdict(report).startswith("ready, ")
-
-
-@pytest.mark.parametrize(
-    ("flags", "native"),
-    [({"avx2", "avx512_bf16"}, True), ({"amx_bf16"}, True), ({"avx512f"}, False), (set(), False)],
-)
-def test_bfloat16_on_a_cpu_is_read_from_its_flags(
-    monkeypatch: pytest.MonkeyPatch, flags: set[str], native: bool
-) -> None:
-    import torch
-
-    for module in (doctor, machine):
-        monkeypatch.setattr(module, "cpu_flags", lambda: flags)
-    assert doctor._bfloat16_support(torch, torch.device("cpu"))[0] is native
 
 
 def test_json_is_one_object() -> None:

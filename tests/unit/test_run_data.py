@@ -56,8 +56,9 @@ def test_a_command_of_another_program_is_kept() -> None:
 
 
 def test_the_build_command_starts_no_other_run() -> None:
-    plain = compose(["experiment=demo"]).run
-    other = compose(["experiment=demo", "data_build=make sets"]).run
+    words = ["experiment=demo", "arch.forward_dtype=float32"]
+    plain = compose(words).run
+    other = compose([*words, "data_build=make sets"]).run
     assert other.checkpoint_path == plain.checkpoint_path
     # A name that earlier versions derived, without this key.
     assert plain.run_name == "seed0-8399f650"

@@ -406,6 +406,9 @@ def test_cells_that_are_one_run_and_folders_of_another_run(tmp_path: Path) -> No
     moved = [*command_of(cell, tmp_path / "elsewhere"), "log.every=3"]
     config.write_text(to_yaml(compose(moved).run))
     check(grid.cells, tmp_path)
+    # What a run has decided for itself is no other setting.
+    config.write_text(to_yaml(compose([*moved, "arch.forward_dtype=float32"]).run))
+    check(grid.cells, tmp_path)
     config.write_text(to_yaml(compose([*moved, "beta1=0.5"]).run))
     with pytest.raises(CheckpointError, match=r"beta1: 0\.5 -> 0\.9"):
         check(grid.cells, tmp_path)

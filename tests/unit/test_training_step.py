@@ -210,6 +210,7 @@ def restore(setting: Setting, folder: Path) -> TrainState:
         state,
         accumulation=setting.accumulation,
         global_batch=ROWS,
+        dtype=setting.model.config.forward_dtype,
     )
     return state
 
