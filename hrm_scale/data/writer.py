@@ -170,6 +170,8 @@ class DatasetWriter:
         meta = dataclasses.replace(self._meta, splits=dict(sorted(self._splits.items())))
         meta = dataclasses.replace(meta, fingerprint=fingerprint(meta))
         _write_synced(self._temporary / DATASET_FILE, meta_to_json(meta).encode())
+        for split in self._splits:
+            sync_folder(self._temporary / split)
         sync_folder(self._temporary)
         check_output_dir(self.output_dir, overwrite=self._overwrite)
         retired = self._temporary.with_name(self._temporary.name + "-old")

@@ -97,6 +97,18 @@ def rows() -> Iterator[Row]:
         yield Row(way, 1, "always", "evaluation", averaged=True)
 
 
+def _settings(row: Row) -> dict[str, Any]:
+    return {
+        **SETTINGS,
+        "engine__accumulation": row.accumulation,
+        "engine__compile": str(row.compiled).lower(),
+        "engine__puzzle_table": row.table,
+        "data__refill": row.refill,
+        "ema": str(row.averaged).lower(),
+        "ema_rate": 0.9,
+    }
+
+
 class Matrix:
     """Runs rows in a folder; undisturbed runs are made once."""
 
@@ -133,23 +145,20 @@ class Matrix:
                 return data, start, edges
         raise AssertionError("no epoch ends exactly after a step: widen the search")
 
+    def undisturbed(self, row: Row) -> Path:
+        """The folder of the row's run without an interruption, made once."""
+        data, start, _ = self._found
+        key = (row.way, row.accumulation, row.refill, row.compiled, row.table, row.averaged)
+        if key not in self._whole:
+            self._whole[key] = self.folder / f"whole-{len(self._whole)}"
+            assert train(row.way, data, self._whole[key], **_settings(row), resume=start)
+        return self._whole[key]
+
     def verdict(self, row: Row) -> str:
         """``ok``, or what differs."""
         data, start, edges = self._found
         epoch = int(data.parent.name)
-        settings = {
-            **SETTINGS,
-            "engine__accumulation": row.accumulation,
-            "engine__compile": str(row.compiled).lower(),
-            "engine__puzzle_table": row.table,
-            "data__refill": row.refill,
-            "ema": str(row.averaged).lower(),
-            "ema_rate": 0.9,
-        }
-        key = (row.way, row.accumulation, row.refill, row.compiled, row.table, row.averaged)
-        if key not in self._whole:
-            self._whole[key] = self.folder / f"whole-{len(self._whole)}"
-            assert train(row.way, data, self._whole[key], **settings, resume=start)
+        whole, settings = self.undisturbed(row), _settings(row)
 
         broken = self.folder / "broken"
         shutil.rmtree(broken, ignore_errors=True)
@@ -175,7 +184,7 @@ class Matrix:
                 return "the evaluation was not ended early"
         if not train(row.way, data, broken, **settings):
             return "stopped again"
-        found = differences(self._whole[key], broken)
+        found = differences(whole, broken)
         if seconds(End(broken).checkpoint.state["clock"]) < seconds(before.state["clock"]):
             found.append("the clock went back")
         return "; ".join(found) or "ok"

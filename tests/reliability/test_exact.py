@@ -39,8 +39,7 @@ def test_a_broken_run_ends_as_an_undisturbed_one(row: Row, matrix: Matrix) -> No
 
 def test_the_comparison_sees_one_bit_one_count_and_one_line(matrix: Matrix, tmp_path: Path) -> None:
     """...of the ends that the rows above were compared by."""
-    matrix.verdict(CHOSEN[0])
-    whole, other = matrix.folder / "whole-0", tmp_path / "other"
+    whole, other = matrix.undisturbed(CHOSEN[0]), tmp_path / "other"
     for part, said in (("optimizer", "optimizer: 1 of"), ("carry-00000004-00000008", "carry: 1")):
         shutil.copytree(whole, other)
         file = sorted((other / "checkpoints").glob(f"step-*/{part}.safetensors"))[-1]

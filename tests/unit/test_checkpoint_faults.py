@@ -23,10 +23,13 @@ from hrm_scale.checkpoint import (
     CheckpointManager,
     CheckpointNotSaved,
     latest_valid,
+    mark_best,
     read_checkpoint,
     set_aside_after,
 )
+from hrm_scale.checkpoint.atomic import replace_file
 from hrm_scale.errors import EXIT_CHECKPOINT, CheckpointError
+from tests.disk_calls import record_disk_calls
 from tests.small_disk import small_disk
 
 ROOT = Path(__file__).parents[2]
@@ -119,6 +122,55 @@ def test_failure_at_every_call_of_a_save(
         again()
         assert value_of(run) == 9.0
         assert names(run) == [f"step-0000000{2 if same_step else 3}"]
+
+
+@pytest.mark.parametrize("same_step", [False, True])
+def test_every_byte_and_name_is_durable_before_anything_rests_on_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, same_step: bool
+) -> None:
+    """After a power cut at any point the newest checkpoint is whole: files, then the manifest,
+    then the names inside the folder, then its own name, and only then an older one goes."""
+    save(tmp_path, 1)
+    with monkeypatch.context() as patch:
+        calls = record_disk_calls(patch, tmp_path)
+        final = save(tmp_path, 1 if same_step else 2, keep=1).relative_to(tmp_path)
+    files = {"model.safetensors", "optimizer.safetensors", "state.json"}
+    files |= {"config.json", "versions.json"}
+    folder = str(Path(calls[0][1]).parent)
+    assert {call[1] for call in calls[: len(files)]} == {f"{folder}/{file}" for file in files}
+    assert {call[0] for call in calls[: len(files)]} == {"fsync"}
+    rest = calls[len(files) :]
+    assert rest[:2] == [("fsync", f"{folder}/manifest.json"), ("fsync", folder)]
+    aside = rest.pop(2) if same_step else ("rename", str(final), "")
+    assert aside[:2] == ("rename", str(final))
+    assert rest[2:4] == [("rename", folder, str(final)), ("fsync", "checkpoints")]
+    assert next(call for call in rest[4:] if call[0] == "unlink") == ("unlink", "manifest.json")
+    assert names(tmp_path) == [final.name]
+
+
+def test_new_contents_and_names_of_single_files_are_durable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for step in (1, 2):
+        save(tmp_path, step)
+    with monkeypatch.context() as patch:
+        calls = record_disk_calls(patch, tmp_path)
+        replace_file(tmp_path / "config.yaml", [b"a", b"b"])
+        temporary = calls[0][1]
+        assert calls == [
+            ("fsync", temporary),
+            ("rename", temporary, "config.yaml"),
+            ("fsync", "."),
+        ]
+        calls.clear()
+        assert mark_best(tmp_path, 1) == []
+        assert [call[0] for call in calls] == ["rename", "fsync"]
+        calls.clear()
+        (moved,) = set_aside_after(tmp_path, 1)
+        assert calls == [
+            ("rename", "checkpoints/step-00000002", f"checkpoints/{moved.name}"),
+            ("fsync", "checkpoints"),
+        ]
 
 
 def test_failure_while_tensors_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from hrm_scale.data import DatasetWriter, Loader, open_dataset, rebuild_index
 from hrm_scale.errors import DataError
+from tests.disk_calls import record_disk_calls
 from tests.unit.data_sets import (
     columns,
     puzzles,
@@ -161,6 +162,28 @@ def test_an_error_while_writing_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         killed()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_all_of_a_set_is_durable_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        calls = record_disk_calls(patch, tmp_path)
+        out = write_online(tmp_path / "set", shard_bytes=20000)
+    temporary = Path(calls[-2][1])
+    name = str(temporary)
+    assert calls[-3:] == [("fsync", name), ("rename", name, "set"), ("fsync", ".")]
+    synced: dict[str, int] = {}
+    for number, (call, path, *target) in enumerate(calls[:-2]):
+        if call == "fsync":
+            synced[path] = number
+        elif path in synced:  # what is flushed keeps its contents under its next name
+            synced[target[0]] = number
+    files = [path.relative_to(out) for path in out.rglob("*") if path.is_file()]
+    assert len(files) > 5
+    for file in files:
+        # The contents first, then the name in its folder.
+        assert synced[f"{temporary}/{file}"] < synced[str((temporary / file).parent)], file
 
 
 def test_existing_folders_are_not_overwritten(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from hrm_scale.models import ActModel, Draws, act_loss, build_model, refill
+from hrm_scale.models.act import random_states
 from hrm_scale.models.base import RecursiveCore
 from hrm_scale.models.config import ModelConfig
 from hrm_scale.models.layers import short_convolution
@@ -143,10 +144,12 @@ def splitmix(key: int, place: int) -> float:
 
 
 @settings(deadline=None, max_examples=50)
-@given(key=st.integers(0, 2**63 - 1), stream=st.integers(-5, 500))
-def test_uniform_numbers_are_those_of_splitmix(key: int, stream: int) -> None:
-    ours = uniform(torch.tensor([key]), stream, (2, 3)).flatten().tolist()
-    assert ours == [splitmix(key, i + (stream << 40)) for i in range(6)]
+@given(
+    keys=st.lists(st.integers(0, 2**63 - 1), min_size=1, max_size=3), stream=st.integers(-5, 500)
+)
+def test_uniform_numbers_are_those_of_splitmix(keys: list[int], stream: int) -> None:
+    ours = uniform(torch.tensor(keys), stream, (2, 3)).flatten().tolist()
+    assert ours == [splitmix(key, i + (stream << 40)) for key in keys for i in range(6)]
     assert all(0 < value < 1 for value in ours)
 
 
@@ -159,6 +162,14 @@ def test_normal_numbers_have_the_moments_they_should() -> None:
     assert float(cut.abs().max()) < 2.3 < float(wide.abs().max())
     other = normal(keys, 1, (40, 50))
     assert abs(float((wide * other).mean())) < 0.01
+
+
+def test_every_slot_and_level_starts_from_a_random_state_of_its_own() -> None:
+    states = random_states(tiny_config(), KEYS, 2)
+    rows = torch.cat(states).flatten(1).float()
+    correlation = torch.corrcoef(rows)
+    assert correlation.shape == (2 * ROWS, 2 * ROWS)
+    assert float((correlation - torch.eye(2 * ROWS)).abs().max()) < 0.3
 
 
 NOISY = {"random_init": True, "noise_scale": 0.1, "relaxation": 0.9}

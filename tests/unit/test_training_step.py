@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,12 +15,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from hrm_scale.checkpoint import CheckpointManager, read_checkpoint
+from hrm_scale.config.schema import ArchConfig, EngineConfig, RunConfig
 from hrm_scale.engine import PlainEngine
 from hrm_scale.errors import CheckpointError, NonFiniteError
 from hrm_scale.models import Carry, Draws
 from hrm_scale.optim.adam_atan2 import make_adam_atan2
 from hrm_scale.optim.puzzle_table import DeviceTable
-from hrm_scale.training.draws import exploration_draws
+from hrm_scale.training.draws import draws_of, exploration_draws, noise_keys
 from hrm_scale.training.metrics import reduced_metrics
 from hrm_scale.training.snapshot import TrainState, load_model, put_back, take
 from hrm_scale.training.step import Rates, StepResult, train_step
@@ -54,6 +57,40 @@ def test_draws_differ_between_steps_and_seeds_and_cover_their_range() -> None:
     # 15 values, 273 of each expected: six deviations.
     assert np.abs(counts[2:] - 4096 / 15).max() < 6 * (4096 / 15) ** 0.5
     assert abs(first[0].mean() - 0.5) < 0.03
+
+
+def test_every_slot_has_a_key_of_its_own_at_every_step() -> None:
+    keys = np.concatenate([noise_keys(seed, step, 64) for seed in (0, 1) for step in (1, 2, 3)])
+    assert keys.dtype == np.int64
+    assert len(np.unique(keys)) == 6 * 64
+    assert (keys[:64] == noise_keys(0, 1, 64)).all()
+    # As a shorter batch of it: a slot's key does not depend on how many others there are.
+    assert (keys[:8] == noise_keys(0, 1, 8)).all()
+
+
+@pytest.mark.parametrize(("ranks", "accumulation"), [(1, 1), (2, 1), (1, 4), (2, 2), (4, 2)])
+def test_ranks_and_micro_steps_share_out_the_draws_of_the_slots(
+    ranks: int, accumulation: int
+) -> None:
+    """Every slot of the global batch gets its own draws, whoever computes it."""
+    run = RunConfig(
+        seed=3,
+        global_batch_size=16,
+        arch=ArchConfig(halt_max_steps=9, noise_scale=0.1),
+        engine=EngineConfig(accumulation=accumulation),
+    )
+    engines: list[Any] = [
+        SimpleNamespace(rank=rank, ranks=ranks, device=CPU) for rank in range(ranks)
+    ]
+    shares = [draws_of(run, engine, step=7) for engine in engines]
+    assert {len(share) for share in shares} == {accumulation}
+    in_order = [share[micro] for micro in range(accumulation) for share in shares]
+    rand, randint = exploration_draws(3, 7, 16, 9)
+    whole = Draws(*map(torch.from_numpy, (rand, randint, noise_keys(3, 7, 16))))
+    for parts, expected in zip(zip(*in_order, strict=True), whole, strict=True):
+        assert torch.equal(torch.cat(parts), expected)
+    quiet = RunConfig(global_batch_size=16)
+    assert all(draws.keys is None for draws in draws_of(quiet, engines[0], step=7))
 
 
 class Setting:
