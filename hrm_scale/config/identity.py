@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 _NOT_IDENTITY = re.compile(
     r"(data_build|epochs|max_\w+|eval_interval|checkpoint_every_eval|project_name|run_name|"
     r"checkpoint_path|resume|seed|engine\..*|checkpoint\..*|evaluation\..*|log\..*|"
-    r"data\.(threads|prefetch|verify|on_error|widen|cache|cache_gb|downloads|retry_minutes))"
+    r"data\.(threads|prefetch|verify|on_error|widen|cache|cache_gb|downloads|retry_minutes)|"
+    r"early_stopping\..*|guards\..*)"
 )
+# These were part of the names once: a run folder with such a name is still found.
+_FORMER_IDENTITY = re.compile(r"(early_stopping|guards)\..*")
 
 
 def derived_names(run: RunConfig) -> dict[str, str]:
@@ -29,19 +32,29 @@ def derived_names(run: RunConfig) -> dict[str, str]:
     folder = os.path.basename(os.path.normpath(redact(run.data_path)))
     project = run.project_name or path_safe(f"{folder} {run.arch.name}")
     name = run.run_name or f"seed{run.seed}-{fingerprint(run)}"
-    path = run.checkpoint_path or f"checkpoints/{path_safe(project)}/{path_safe(name)}"
+    path = run.checkpoint_path or _folder(project, name)
+    if run.run_name is None and run.checkpoint_path is None:
+        former = f"seed{run.seed}-{fingerprint(run, former=True)}"
+        if os.path.isdir(folder := _folder(project, former)):
+            name, path = former, folder
     filled = {"project_name": project, "run_name": name, "checkpoint_path": path}
     return {key: value for key, value in filled.items() if getattr(run, key) is None}
 
 
-def fingerprint(run: RunConfig) -> str:
+def _folder(project: str, name: str) -> str:
+    return f"checkpoints/{path_safe(project)}/{path_safe(name)}"
+
+
+def fingerprint(run: RunConfig, *, former: bool = False) -> str:
     """Eight hex digits of what determines the training apart from its seed and its length.
 
     Only values that differ from the schema's defaults count, so a key added by a later release
-    leaves the names of existing runs as they are.
+    leaves the names of existing runs as they are. `former`: by the rule of earlier releases.
     """
     values: dict[str, Any] = {
-        key: value for key, value in changed(run).items() if not _NOT_IDENTITY.fullmatch(key)
+        key: value
+        for key, value in changed(run).items()
+        if not _NOT_IDENTITY.fullmatch(key) or (former and _FORMER_IDENTITY.fullmatch(key))
     }
     values["data_path"] = os.path.normpath(run.data_path)
     text = json.dumps(values, sort_keys=True)

@@ -111,6 +111,47 @@ def test_the_same_command_is_the_same_run_and_another_is_not() -> None:
     assert len({base, *(name(*other) for other in others)}) == 6
     # Pinned: a release that changes it would leave every unnamed run behind.
     assert base == "checkpoints/arc-aug-1000-hrm_v1/seed0-feeca0d1"
+    assert name("experiment=demo") == "checkpoints/sudoku-6x6-demo-trm/seed0-8399f650"
+    assert name("experiment=arc1", "arch=trm") == "checkpoints/arc-aug-1000-trm/seed0-7ef311d2"
+
+
+def test_only_what_changes_the_learning_makes_another_run() -> None:
+    base = compose([]).run
+    sections = ("guards", "early_stopping", "log", "evaluation", "checkpoint")
+    others = {
+        "guards.non_finite": "skip",
+        "early_stopping.metric": "accuracy",
+        "log.console": "quiet",
+        "log.wandb": "off",
+    }
+    for key, value in leaves(base):
+        if key.split(".")[0] in sections:
+            other = others.get(key, not value if isinstance(value, bool) else 7)
+            run = compose([f"{key}={other}"]).run
+            assert dict(leaves(run))[key] != value
+            assert run.checkpoint_path == base.checkpoint_path, key
+
+
+@pytest.mark.parametrize(
+    ("arguments", "former"),
+    [
+        ("lr=1e-3 guards.stall_minutes=30", "seed0-e911e871"),
+        ("lr=1e-3 early_stopping.patience=5", "seed0-444afe3b"),
+        ("lr=1e-3 early_stopping.min_delta=0.1", "seed0-4a3d4562"),
+    ],
+)
+def test_a_run_named_by_an_earlier_release_is_found(
+    arguments: str, former: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert compose(arguments.split()).run.run_name == "seed0-feeca0d1"
+    folder = f"checkpoints/arc-aug-1000-hrm_v1/{former}"
+    (tmp_path / folder).mkdir(parents=True)
+    run = compose(arguments.split()).run
+    assert (run.run_name, run.checkpoint_path) == (former, folder)
+    assert compose([*arguments.split(), "run_name=mine"]).run.run_name == "mine"
+    elsewhere = compose([*arguments.split(), "checkpoint_path=a/b"]).run
+    assert (elsewhere.run_name, elsewhere.checkpoint_path) == ("seed0-feeca0d1", "a/b")
 
 
 def test_given_names_make_the_path() -> None:
