@@ -59,14 +59,15 @@ def predict(config: PredictConfig) -> None:
         single = tasks is not None and tasks.single
         content = content_of(config.output, board, _about(restored), single=single)
     style = Style(_colored(config.color), shutil.get_terminal_size().columns)
-    verdicts = []
+    verdicts, solutions = [], []
     for prediction in solve(restored, board, puzzles, known):
         print(describe(prediction, style, trace=config.trace), flush=True)
         verdicts.append(prediction.verdict.solved)
+        solutions.append(prediction.solutions)
         if content is not None:
             content.add(prediction)
     if len(verdicts) > 1:
-        print(summary(verdicts))
+        print(summary(verdicts, solutions))
     if content is not None:
         assert config.output is not None
         print(write(config.output, content))

@@ -6,61 +6,12 @@ token is one more than that (0 is padding, 1 a blank cell, 1 + d the digit d).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
+
+from hrm_scale.data.sudoku_solver import Geometry
 
 TOKEN_OFFSET = 1
 BLANKS = ".0"
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """A board of size x size cells with boxes of `box_height` rows and `box_width` columns."""
-
-    size: int
-    box_height: int
-    box_width: int
-
-    @property
-    def cells(self) -> int:
-        return self.size * self.size
-
-    @property
-    def bands(self) -> int:
-        """Number of bands: groups of `box_height` rows."""
-        return self.size // self.box_height
-
-    @property
-    def stacks(self) -> int:
-        """Number of stacks: groups of `box_width` columns."""
-        return self.size // self.box_width
-
-    @property
-    def square_boxes(self) -> bool:
-        """Whether transposing a board gives a board of the same kind."""
-        return self.box_height == self.box_width
-
-    @property
-    def vocab_size(self) -> int:
-        return self.size + 2
-
-    def board(self) -> dict[str, int]:
-        """The `board` entry of dataset.json."""
-        return {
-            "height": self.size,
-            "width": self.size,
-            "box_height": self.box_height,
-            "box_width": self.box_width,
-        }
-
-    def units(self) -> np.ndarray:
-        """Cell indices `[3 * size, size]` of all rows, columns and boxes, in this order."""
-        cells = np.arange(self.cells).reshape(self.bands, self.box_height, self.stacks, -1)
-        rows = cells.reshape(self.size, self.size)
-        boxes = cells.transpose(0, 2, 1, 3).reshape(self.size, self.size)
-        return np.concatenate([rows, rows.T, boxes])
-
 
 GEOMETRIES = {4: Geometry(4, 2, 2), 6: Geometry(6, 2, 3), 9: Geometry(9, 3, 3)}
 GEOMETRY_OF_LENGTH = {geometry.cells: geometry for geometry in GEOMETRIES.values()}

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from hrm_scale.data.counter import draws, make_key
+from hrm_scale.data.sudoku_solver import solve
 from hrm_scale.errors import DataError
 from shards.csv_rows import BLOCK, Problems, decode, read_rows
 from shards.sudoku_board import (
@@ -20,7 +21,6 @@ from shards.sudoku_board import (
     puzzle_problem,
 )
 from shards.sudoku_puzzles import Puzzles
-from shards.sudoku_solver import solve
 
 COLUMNS = ("source", "question", "answer", "rating")
 # Stream of the counter generator; those below 100 belong to hrm_scale.data.

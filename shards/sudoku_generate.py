@@ -7,10 +7,10 @@ from collections.abc import Callable
 import numpy as np
 
 from hrm_scale.data.counter import below, draws, make_key, permutation
+from hrm_scale.data.sudoku_solver import candidates, propagate, search, solve, split_cell
 from hrm_scale.errors import ConfigError
 from shards.sudoku_board import Geometry
 from shards.sudoku_puzzles import Puzzles
-from shards.sudoku_solver import candidates, propagate, search, solve, split_cell
 from shards.sudoku_symmetry import class_keys
 
 SOURCE_NAME = "generated"

@@ -9,10 +9,10 @@ import numpy as np
 import xxhash
 
 from hrm_scale.data.format import DatasetMeta
+from hrm_scale.data.sudoku_solver import solve
 from shards.maze_rules import VOCABULARY, bad_rows, row_problem
 from shards.maze_symmetry import TRANSFORMATIONS, turn
 from shards.sudoku_board import TOKEN_OFFSET, contradicted_cells, faulty_units, puzzle_problem
-from shards.sudoku_solver import solve
 from shards.sudoku_symmetry import class_keys
 from tools.shards_report import Place, Report
 from tools.shards_sudoku import geometry_of

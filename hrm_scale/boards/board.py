@@ -13,6 +13,8 @@ from hrm_scale.errors import DataError
 
 UNKNOWN = "?"
 """How a token is written that stands for nothing on a board."""
+NO_SOLUTION, ONE_SOLUTION, SEVERAL_SOLUTIONS, UNCOUNTED = "none", "one", "several", "not checked"
+"""How many right answers a puzzle has, whatever a model answers."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ class Board(ABC):
     symbols: str
     boxes: tuple[int, int] | None = None
     """Height and width of the boxes of a Sudoku."""
+    notes: ClassVar[dict[str, str]] = {}
+    """What to say about a puzzle, by how many solutions it has; nothing where all is well."""
 
     def __init__(self, side: int) -> None:
         self.side = side
@@ -58,6 +62,15 @@ class Board(ABC):
     @abstractmethod
     def judge(self, puzzle: Puzzle, answers: Sequence[np.ndarray]) -> Verdict:
         """Is a grid of `answers` right? Marks are for the first of them."""
+
+    def count_solutions(self, questions: Sequence[np.ndarray]) -> list[str | None]:
+        """NO_SOLUTION, ONE_SOLUTION, SEVERAL_SOLUTIONS or UNCOUNTED of each question; None where
+        only the known answer could tell."""
+        return [None] * len(questions)
+
+    def note(self, solutions: str | None) -> str:
+        """A line about a puzzle that has not exactly one solution, else nothing."""
+        return self.notes.get(solutions or "", "")
 
     @abstractmethod
     def is_row(self, line: str) -> bool:

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 
-from hrm_scale.boards.board import UNKNOWN, Board, Puzzle, Verdict, counted, lines_of, read_square
+from hrm_scale.boards.board import (
+    NO_SOLUTION,
+    ONE_SOLUTION,
+    SEVERAL_SOLUTIONS,
+    UNKNOWN,
+    Board,
+    Puzzle,
+    Verdict,
+    counted,
+    lines_of,
+    read_square,
+)
 from hrm_scale.data.maze_paths import (
     FREE,
     GOAL,
     PATH,
     START,
     WALL,
+    count_shortest_paths,
     is_path,
     is_shortest_path,
     shortest_moves,
@@ -29,6 +42,10 @@ class MazeBoard(Board):
 
     kind = "maze"
     symbols = f"{UNKNOWN}# SGo"
+    notes: ClassVar[dict[str, str]] = {
+        NO_SOLUTION: "this maze has no path from S to G",
+        SEVERAL_SOLUTIONS: "this maze has more than one shortest path",
+    }
 
     def parse(self, text: str, where: str, *, answer: bool = False) -> np.ndarray:
         tokens, allowed = _QUESTION, _ALLOWED
@@ -51,20 +68,24 @@ class MazeBoard(Board):
         """Any shortest path is right, also one that is not the known answer."""
         grid = answers[0]
         question, answer = puzzle.question.reshape(1, -1), grid.reshape(1, -1)
-        shortest = int(shortest_moves(question, self.side)[0])
         moves = int((grid == PATH).sum()) + 1
         if is_shortest_path(question, answer, self.side)[0]:
             other = puzzle.answer is not None and not np.array_equal(puzzle.answer, grid)
             remark = ", another one than the known answer" if other else ""
             words = f"solved: a shortest path, {counted(moves, 'move', 'moves')}{remark}"
             return Verdict(True, words, np.zeros(grid.shape, bool))
-        if shortest < 0:
-            words = "not solved: no way leads from S to G in this maze"
-        elif is_path(question, answer, self.side)[0]:
+        if is_path(question, answer, self.side)[0]:
+            shortest = int(shortest_moves(question, self.side)[0])
             words = f"not solved: a path of {moves} moves, the shortest has {shortest}"
         else:
             words = f"not solved: {self._broken(puzzle.question, grid)}"
         return Verdict(False, words, self._faults(puzzle.question, grid))
+
+    def count_solutions(self, questions: Sequence[np.ndarray]) -> list[str | None]:
+        """Every shortest path is a solution."""
+        inputs = np.stack([grid.reshape(-1) for grid in questions])
+        names = (NO_SOLUTION, ONE_SOLUTION, SEVERAL_SOLUTIONS)
+        return [names[count] for count in count_shortest_paths(inputs, self.side).tolist()]
 
     def _broken(self, question: np.ndarray, grid: np.ndarray) -> str:
         """Why the cells `o` are no path."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hrm_scale.data.maze_wave import pack, sizes, waves
+from hrm_scale.data.maze_wave import pack, sizes, waves, waves_with_ties
 
 PAD, WALL, FREE, START, GOAL, PATH = range(6)
 _BLOCK = 512
@@ -64,6 +64,23 @@ def shortest_moves(inputs: np.ndarray, side: int) -> np.ndarray:
             if (moves_here >= 0).all():
                 break
     return moves
+
+
+def count_shortest_paths(inputs: np.ndarray, side: int) -> np.ndarray:
+    """Shortest paths from S to G of each maze (uint8 [n, side * side]), int64 [n]: 0, 1, or 2 for
+    several."""
+    count = np.zeros(len(inputs), np.int64)
+    for start in range(0, len(inputs), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        here = count[part]
+        goal = pack(inputs[part] == GOAL, side)
+        start_cell = pack(inputs[part] == START, side)
+        for front, several in waves_with_ties(pack(inputs[part] != WALL, side), start_cell):
+            here += ((front & goal) != 0).any(axis=0)
+            here += ((several & goal) != 0).any(axis=0)
+            if (here > 0).all():
+                break
+    return count
 
 
 def _drawn_lines(inputs: np.ndarray, answers: np.ndarray, side: int) -> np.ndarray:

@@ -64,11 +64,16 @@ def peel(free: np.ndarray, rounds: int) -> np.ndarray:
     What was connected stays so, and of a shortest path at most `rounds` cells go at each end.
     """
     for _ in range(rounds):
-        left, right = free << free.dtype.type(1), free >> free.dtype.type(1)
-        above, below = np.zeros_like(free), np.zeros_like(free)
-        above[1:], below[:-1] = free[:-1], free[1:]
-        free = free & (left & right | above & below | (left | right) & (above | below))
+        free = free & _beside_two(free)
     return free
+
+
+def _beside_two(boards: np.ndarray) -> np.ndarray:
+    """The cells with at least two neighbours in a board set."""
+    left, right = boards << boards.dtype.type(1), boards >> boards.dtype.type(1)
+    above, below = np.zeros_like(boards), np.zeros_like(boards)
+    above[1:], below[:-1] = boards[:-1], boards[1:]
+    return left & right | above & below | (left | right) & (above | below)
 
 
 def waves(free: np.ndarray, start: np.ndarray) -> Iterator[np.ndarray]:
@@ -85,6 +90,15 @@ def waves(free: np.ndarray, start: np.ndarray) -> Iterator[np.ndarray]:
             return
         unseen ^= front
         yield front
+
+
+def waves_with_ties(free: np.ndarray, start: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """`waves`, each with those of its cells that more than one shortest path leads to."""
+    before, ties = start, np.zeros_like(start)
+    for front in waves(free, start):
+        ties = front & _beside_two(before) | _next(ties, front)
+        yield front, ties
+        before = front
 
 
 def _next(front: np.ndarray, unseen: np.ndarray) -> np.ndarray:

@@ -101,13 +101,19 @@ class PlayApi:
         if task is not None and self._tasks is not None and self._same_data:
             identifier = self._tasks.identifier(task)
         tokens = self._board.encode(puzzle.question)
-        return self._lines(puzzle, self._solver.solve(tokens, identifier, steps, path), steps)
+        (solutions,) = self._board.count_solutions([puzzle.question])
+        about = {"solutions": solutions, "note": self._board.note(solutions)}
+        found = self._solver.solve(tokens, identifier, steps, path)
+        return self._lines(puzzle, about, found, steps)
 
     def close(self) -> None:
         """End what is being solved."""
         self._solver.close()
 
-    def _lines(self, puzzle: Puzzle, found: Iterator[Step], steps: int) -> Iterator[Json]:
+    def _lines(
+        self, puzzle: Puzzle, about: Json, found: Iterator[Step], steps: int
+    ) -> Iterator[Json]:
+        """The lines of `solve`; `about` is what each says of the puzzle itself."""
         done = 0
         for step in found:
             done = step.number
@@ -116,6 +122,7 @@ class PlayApi:
                 "halt_probability": round(step.sure, 4),
                 "halts": step.halts,
                 **self._shown(puzzle, step),
+                **about,
             }
         yield {"end": "done" if done == steps else "replaced"}
 

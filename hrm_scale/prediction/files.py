@@ -75,7 +75,7 @@ def write(output: str, content: Content) -> str:
 
 def _facts(prediction: Prediction) -> dict[str, Any]:
     """A prediction without its steps. steps: the first at which the model would halt, or None;
-    q: sigmoid of the halt head after the last one."""
+    q: sigmoid of the halt head after the last one; solutions: None for ARC."""
     board, puzzle = prediction.board, prediction.puzzle
     return {
         "name": puzzle.name,
@@ -84,31 +84,34 @@ def _facts(prediction: Prediction) -> dict[str, Any]:
         "solved": prediction.verdict.solved,
         "steps": prediction.trajectory.halt or None,
         "q": None if math.isnan(prediction.sure) else round(prediction.sure, 6),
+        "solutions": prediction.solutions,
     }
 
 
 class Table:
-    """CSV with the columns of `_facts`; of ARC also the second attempt, grids as `012/345`."""
+    """CSV with the columns of `_facts`; of ARC the second attempt in place of `solutions`, grids as
+    `012/345`."""
 
     def __init__(self, board: Board) -> None:
-        self._second = isinstance(board, ArcBoard)
-        self._lines = [self._line(_COLUMNS, "answer_2")]
+        last = "answer_2" if isinstance(board, ArcBoard) else "solutions"
+        self._columns = (*_COLUMNS, last)
+        self._lines = [_line(self._columns)]
 
     def add(self, prediction: Prediction) -> None:
         facts = _facts(prediction)
         solved = facts["solved"]
         facts["solved"] = "" if solved is None else str(solved).lower()
-        second = prediction.attempts[-1].grid
-        self._lines.append(self._line(list(facts.values()), prediction.board.text(second)))
+        facts["answer_2"] = prediction.board.text(prediction.attempts[-1].grid)
+        self._lines.append(_line([facts[column] for column in self._columns]))
 
     def pieces(self) -> Iterator[bytes]:
         yield from self._lines
 
-    def _line(self, values: Sequence[Any], second: str) -> bytes:
-        text = io.StringIO()
-        row = [*values, second] if self._second else values
-        csv.writer(text, lineterminator="\n").writerow(row)
-        return text.getvalue().encode()
+
+def _line(values: Sequence[Any]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(values)
+    return text.getvalue().encode()
 
 
 class Answers:

@@ -37,10 +37,12 @@ class Page:
         self._board = board
         self._about = about
         self._puzzles: list[dict[str, Any]] = []
+        self._solutions: list[str | None] = []
 
     def add(self, prediction: Prediction) -> None:
         puzzle, verdict = prediction.puzzle, prediction.verdict
         attempts = prediction.attempts if prediction.asked > 1 else ()
+        self._solutions.append(prediction.solutions)
         self._puzzles.append(
             {
                 "name": puzzle.name,
@@ -48,6 +50,7 @@ class Page:
                 "known": None if puzzle.answer is None else _grid(puzzle.answer),
                 "verdict": verdict.words,
                 "solved": verdict.solved,
+                "note": prediction.note,
                 "asked": prediction.asked,
                 "attempts": [{**_grid(one.grid), "votes": one.votes} for one in attempts],
                 "steps": [
@@ -64,12 +67,13 @@ class Page:
 
     def pieces(self) -> Iterator[bytes]:
         board = self._board
+        total = summary([one["solved"] for one in self._puzzles], self._solutions)
         document = {
             "kind": board.kind,
             "symbols": board.symbols,
             "boxes": board.boxes,
             "steps": max((len(puzzle["steps"]) for puzzle in self._puzzles), default=1),
-            "about": f"{self._about} · {summary([one['solved'] for one in self._puzzles])}",
+            "about": f"{self._about} · {total}",
             "legend": _LEGENDS[board.kind] + _BARS,
             "puzzles": self._puzzles,
         }

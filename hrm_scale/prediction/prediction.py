@@ -50,17 +50,24 @@ class Step:
 @dataclass(frozen=True)
 class Prediction:
     """attempts: the answer; of ARC the two best. asked: how many variants of the puzzle the model
-    was asked, the puzzle as it stands among them; `trajectory` is of that one."""
+    was asked, the puzzle as it stands among them; `trajectory` is of that one. solutions: how many
+    the puzzle has, as `Board.count_solutions` has it."""
 
     board: Board
     puzzle: Puzzle
     trajectory: Trajectory
     attempts: tuple[Attempt, ...]
     asked: int = 1
+    solutions: str | None = None
 
     @cached_property
     def verdict(self) -> Verdict:
         return self.board.judge(self.puzzle, [attempt.grid for attempt in self.attempts])
+
+    @property
+    def note(self) -> str:
+        """A line about the puzzle itself where it has not exactly one solution, else nothing."""
+        return self.board.note(self.solutions)
 
     @property
     def sure(self) -> float:

@@ -46,11 +46,13 @@ def solve(
     first: Trajectory | None = None
     ballots: list[tuple[np.ndarray, float]] = []
     while part := list(islice(rows, BATCH)):
+        counts = iter(board.count_solutions([row.puzzle.question for row in part if row.last]))
         for row, trajectory in zip(part, _ask(restored, part), strict=True):
             first = first or trajectory
             ballots.append((_turned_back(board, row, trajectory), float(trajectory.sure[-1])))
             if row.last:
-                yield Prediction(board, row.puzzle, first, _attempts(board, ballots), len(ballots))
+                attempts = _attempts(board, ballots)
+                yield Prediction(board, row.puzzle, first, attempts, len(ballots), next(counts))
                 first, ballots = None, []
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from hrm_scale.boards import ArcBoard, MazeBoard
 from hrm_scale.boards.arc import sides
-from hrm_scale.boards.board import counted
+from hrm_scale.boards.board import NO_SOLUTION, SEVERAL_SOLUTIONS, counted
 from hrm_scale.boards.sudoku import BLANK_TOKEN
 from hrm_scale.prediction.prediction import Attempt, Prediction, Step
 from hrm_scale.prediction.terminal import Block, Marks, beside, draw
@@ -29,17 +29,22 @@ def describe(prediction: Prediction, style: Style, *, trace: bool) -> str:
     if trace:
         parts.append(_trace(prediction, style))
     parts += [beside(_blocks(prediction, style), style.columns), _verdict(prediction)]
+    if prediction.note:
+        parts.append(f"note: {prediction.note}")
     return "\n".join(parts) + "\n"
 
 
-def summary(verdicts: Sequence[bool | None]) -> str:
-    """One line over the verdicts of several puzzles."""
+def summary(verdicts: Sequence[bool | None], solutions: Sequence[str | None]) -> str:
+    """One line over the verdicts of several puzzles and how many solutions they have."""
     solved = sum(verdict is True for verdict in verdicts)
     unknown = sum(verdict is None for verdict in verdicts)
     failed = len(verdicts) - solved - unknown
     told = f", {unknown} of unknown answer" if unknown else ""
     puzzles = counted(len(verdicts), "puzzle", "puzzles")
-    return f"{puzzles}: {solved} solved, {failed} not{told}"
+    line = f"{puzzles}: {solved} solved, {failed} not{told}"
+    named = ((NO_SOLUTION, "without a solution"), (SEVERAL_SOLUTIONS, "with several solutions"))
+    facts = [f"{solutions.count(name)} {words}" for name, words in named if name in solutions]
+    return f"{line}; {', '.join(facts)}" if facts else line
 
 
 def _blocks(prediction: Prediction, style: Style) -> list[Block]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -23,6 +24,12 @@ PASTE = """(text) => {
     document.dispatchEvent(new ClipboardEvent('paste', { clipboardData, bubbles: true }));
 }"""
 FITS = "() => document.documentElement.scrollWidth <= innerWidth"
+RESTS = """() => !document.getElementById('replay').hidden
+    && !document.getElementById('play').classList.contains('playing')"""
+SMALL = """() => [...document.querySelectorAll('button, select, input, .option')]
+    .filter((one) => one.checkVisibility() && !['radio', 'checkbox'].includes(one.type))
+    .map((one) => [one.id || one.textContent.trim(), one.getBoundingClientRect()])
+    .filter(([, box]) => Math.min(box.width, box.height) < 44).map(([name]) => name)"""
 
 
 @pytest.fixture(scope="module")
@@ -30,11 +37,12 @@ def apis(tmp_path_factory: pytest.TempPathFactory) -> dict[str, PlayApi]:
     return {kind: api_of(*train_run(tmp_path_factory.mktemp(kind), kind)) for kind in KINDS}
 
 
-@pytest.fixture
-def page(browser: Any) -> Iterator[Any]:
+@contextmanager
+def opened(browser: Any, width: int, height: int, **options: Any) -> Iterator[Any]:
     """A page that fails the test for anything the browser complains about, but questions that
-    were refused: that is for the page to tell."""
-    page = browser.new_page(viewport={"width": 1280, "height": 800}, color_scheme="light")
+    were refused: that is for the page to show."""
+    viewport = {"width": width, "height": height}
+    page = browser.new_page(viewport=viewport, color_scheme="light", **options)
     page.set_default_timeout(20_000)
     complaints: list[str] = []
     page.on("console", lambda m: m.type == "error" and complaints.append(m.text))
@@ -44,6 +52,18 @@ def page(browser: Any) -> Iterator[Any]:
     assert [text for text in complaints if "Failed to load resource" not in text] == []
 
 
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    with opened(browser, 1280, 800) as page:
+        yield page
+
+
+@pytest.fixture
+def phone(browser: Any) -> Iterator[Any]:
+    with opened(browser, 360, 640, has_touch=True, is_mobile=True) as page:
+        yield page
+
+
 def shown(page: Any, text: str) -> None:
     """Wait until the page says which step it shows."""
     page.wait_for_function(
@@ -51,16 +71,84 @@ def shown(page: Any, text: str) -> None:
     )
 
 
+def open_empty(page: Any, url: str) -> None:
+    """Open the page and take away the example that it opens on."""
+    page.goto(url)
+    page.wait_for_selector(".cell:focus")
+    page.click("#clear")
+
+
+def play_to(page: Any, text: str) -> None:
+    """Let a new answer play, past the step at which the model would halt."""
+    page.wait_for_function(RESTS)
+    if page.is_visible("#rest"):
+        page.click("#rest")
+    shown(page, text)
+
+
 def answers(api: PlayApi, **question: Any) -> list[dict[str, Any]]:
     *steps, _ = api.solve(question)
     return steps
 
 
+def test_it_opens_on_an_example_and_plays_it_once(phone: Any, apis: dict[str, PlayApi]) -> None:
+    page, live = phone, "() => document.getElementById('live').textContent"
+    with served(apis["sudoku"]) as server:
+        page.goto(server.url)
+        page.wait_for_function(RESTS)
+        assert page.evaluate(CLASSED, "given")
+        assert page.evaluate(live) == page.inner_text("#verdict") != ""
+        assert page.evaluate("scrollY") == 0, "the puzzle is seen first"
+        page.tap("#solve")
+        page.wait_for_function(RESTS)
+        seen = (
+            "() => document.getElementById('verdict').getBoundingClientRect().bottom < innerHeight"
+        )
+        assert page.evaluate("scrollY") > 0
+        assert page.evaluate(seen)
+        assert page.evaluate(SMALL) == [], "everything is large enough for a finger"
+
+        page.tap("[aria-label='Empty the cell']")
+        assert page.evaluate(live) == "", "no verdict on a puzzle that was changed"
+        page.tap("#solve")
+        page.wait_for_function(f"() => ({RESTS})() && ({live})()")
+        page.route("**/api/example*", lambda route: route.abort())
+        page.tap("#example")
+        page.wait_for_selector("#error:not([hidden])")
+        assert page.evaluate(live) == "", "an error stands for itself"
+        page.unroute("**/api/example*")
+
+        page.emulate_media(reduced_motion="reduce")
+        page.goto(server.url)
+        page.wait_for_selector(".cell:focus")
+        assert page.evaluate(CLASSED, "given")
+        assert page.is_hidden("#replay"), "an example, and nothing moves"
+
+
+def test_playing_stops_where_the_model_would_halt(page: Any, apis: dict[str, PlayApi]) -> None:
+    api = apis["sudoku"]
+    puzzles = (api.example(number)["puzzle"] for number in range(api.about()["examples"]))
+    found = (
+        (puzzle, [step["halts"] for step in answers(api, puzzle=puzzle)]) for puzzle in puzzles
+    )
+    puzzle, halt = next((puzzle, 1 + at.index(True)) for puzzle, at in found if any(at[:2]))
+    with served(api) as server:
+        open_empty(page, server.url)
+        page.evaluate(PASTE, puzzle)
+        page.click("#solve")
+        for _ in range(2):
+            page.wait_for_function(RESTS)
+            shown(page, f"{halt} / 3")
+            page.click("#rest")
+            shown(page, "3 / 3")
+            assert page.is_hidden("#rest")
+            page.click("#play")
+
+
 def test_a_sudoku_is_typed_and_solved_step_by_step(page: Any, apis: dict[str, PlayApi]) -> None:
     api = apis["sudoku"]
     with served(api) as server:
-        page.goto(server.url)
-        page.wait_for_selector(".cell:focus")
+        open_empty(page, server.url)
         assert "4 × 4 Sudoku · hrm" in page.inner_text("#facts")
         for key in ("1", "ArrowRight", "ArrowDown", "3", "ArrowUp", "1"):
             page.keyboard.press(key)
@@ -74,7 +162,8 @@ def test_a_sudoku_is_typed_and_solved_step_by_step(page: Any, apis: dict[str, Pl
 
         steps = answers(api, puzzle="1....3..........")
         page.keyboard.press("Enter")
-        shown(page, "3 / 3")
+        play_to(page, "3 / 3")
+        assert page.inner_text("#solutions") == steps[0]["note"] != ""
         for number in (3, 2, 1):
             step = steps[number - 1]
             assert page.inner_text("#verdict") == step["verdict"]
@@ -98,7 +187,9 @@ def test_a_sudoku_is_typed_and_solved_step_by_step(page: Any, apis: dict[str, Pl
         halt = next((step["step"] for step in steps if step["halts"]), 0)
         assert (f"would halt at step {halt}" if halt else "no halt") in says
         page.keyboard.press("p")
-        shown(page, "3 / 3")
+        play_to(page, "3 / 3")
+        page.keyboard.press("?")
+        assert page.locator("#keylist dt").first.inner_text().split() == ["1", "…", "4"]
 
 
 def test_a_sudoku_is_pasted_cleared_and_taken_as_an_example(
@@ -122,25 +213,25 @@ def test_a_sudoku_is_pasted_cleared_and_taken_as_an_example(
         assert page.evaluate(CELLS) == wanted
         page.click(".pad button >> nth=1")
         assert page.evaluate(CELLS)[0] == "2", "into the chosen cell"
+        page.click("#clear")
         page.keyboard.press("e")
-        page.wait_for_function("() => document.querySelectorAll('.given').length > 3")
+        page.wait_for_function("() => document.querySelectorAll('.given').length > 0")
         page.click("#solve")
-        shown(page, "3 / 3")
+        play_to(page, "3 / 3")
         assert "differ from the known answer" in page.inner_text("#verdict")
 
 
 def test_more_steps_and_another_path(page: Any, apis: dict[str, PlayApi]) -> None:
     api = apis["sudoku"]
     with served(api) as server:
-        page.goto(server.url)
-        page.wait_for_selector(".cell:focus")
+        open_empty(page, server.url)
         page.fill("#steps", "99")
         page.click("#solve")
         page.select_option("#speed", "16")
-        shown(page, "12 / 12")
+        play_to(page, "12 / 12")
         page.click("#other")
         assert page.inner_text("#other") == "Another path (now 1)"
-        shown(page, "12 / 12")
+        play_to(page, "12 / 12")
         wanted = answers(api, puzzle="." * 16, steps=12, path=1)[-1]
         assert page.evaluate(CELLS) == ["?" if c < 2 else str(c - 1) for c in wanted["cells"]]
 
@@ -148,8 +239,7 @@ def test_more_steps_and_another_path(page: Any, apis: dict[str, PlayApi]) -> Non
 def test_a_maze_is_drawn_and_solved(page: Any, apis: dict[str, PlayApi]) -> None:
     api = apis["maze"]
     with served(api) as server:
-        page.goto(server.url)
-        page.wait_for_selector(".cell:focus")
+        open_empty(page, server.url)
         middle = []
         for at in (7, 10):
             box = page.locator(".editable .cell").nth(at).bounding_box()
@@ -176,7 +266,7 @@ def test_a_maze_is_drawn_and_solved(page: Any, apis: dict[str, PlayApi]) -> None
         puzzle = puzzle[:18] + "S" + puzzle[19:30] + "G" + puzzle[31:]
         step = answers(api, puzzle=puzzle)[-1]
         page.keyboard.press("Enter")
-        shown(page, "3 / 3")
+        play_to(page, "3 / 3")
         assert page.inner_text("#verdict") == step["verdict"]
         free = [at for at in range(36) if puzzle[at] in " #"]
         path = [at for at in free if step["cells"][at] == 5]
@@ -188,8 +278,7 @@ def test_a_maze_is_drawn_and_solved(page: Any, apis: dict[str, PlayApi]) -> None
 def test_an_arc_task_is_chosen_changed_and_pasted(page: Any, apis: dict[str, PlayApi]) -> None:
     api = apis["arc"]
     with served(api) as server:
-        page.goto(server.url)
-        page.wait_for_selector(".cell:focus")
+        open_empty(page, server.url)
         assert "does not know this task" in page.inner_text("#note")
         task = api.task("bb22")
         page.select_option("[aria-label=Task]", "bb22")
@@ -205,7 +294,7 @@ def test_an_arc_task_is_chosen_changed_and_pasted(page: Any, apis: dict[str, Pla
             answer="/".join("".join(map(str, row)) for row in task["tests"][0]["output"]),
         )
         page.click("#solve")
-        shown(page, "3 / 3")
+        play_to(page, "3 / 3")
         assert page.inner_text("#verdict") == steps[-1]["verdict"]
         drawn = "() => document.querySelectorAll('.two .grid[role=img] .cell').length"
         assert page.evaluate(drawn) == len(steps[-1]["cells"])
@@ -231,8 +320,7 @@ def test_an_arc_task_is_chosen_changed_and_pasted(page: Any, apis: dict[str, Pla
 
 def test_a_program_that_ended_is_told(page: Any, apis: dict[str, PlayApi]) -> None:
     with served(apis["sudoku"]) as server:
-        page.goto(server.url)
-        page.wait_for_selector(".cell:focus")
+        open_empty(page, server.url)
         page.route("**/api/solve", lambda route: route.abort())
         page.click("#solve")
         page.wait_for_selector("#error:not([hidden])")
@@ -254,7 +342,7 @@ def test_small_screens_keys_and_both_schemes(
         assert page.evaluate(ground) != light
         page.keyboard.press("e")
         page.keyboard.press("Enter")
-        shown(page, "3 / 3")
+        play_to(page, "3 / 3")
         assert page.evaluate(FITS), "nothing hangs over the edge of a phone"
         page.keyboard.press("?")
         assert page.is_visible("#keys")

@@ -115,6 +115,24 @@ def test_the_known_answer_decides_where_it_is_given(apis: dict[str, PlayApi]) ->
     assert steps_of(other, {**question, "answer": "0"})[0]["solved"] is not None
 
 
+@pytest.mark.parametrize(
+    ("kind", "puzzle", "solutions"),
+    [
+        ("sudoku", "1..4..2..3..4..1", "none"),
+        ("sudoku", "." * 16, "several"),
+        ("sudoku", "1.34..1..1..4..1", "one"),
+        ("maze", "S#" + "#" * 10 + " " * 23 + "G", "none"),
+        ("arc", "01/23", None),
+    ],
+)
+def test_every_step_says_how_many_solutions_the_puzzle_has(
+    apis: dict[str, PlayApi], kind: str, puzzle: str, solutions: str | None
+) -> None:
+    for step in steps_of(apis[kind], {"puzzle": puzzle}):
+        assert step["solutions"] == solutions
+        assert bool(step["note"]) == (solutions in ("none", "several"))
+
+
 def test_more_steps_go_on_where_fewer_ended(apis: dict[str, PlayApi]) -> None:
     api = apis["sudoku"]
     question = question_of(api)

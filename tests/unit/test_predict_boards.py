@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from hrm_scale.boards import ArcBoard, Board, MazeBoard, Puzzle, SudokuBoard, board_of
 from hrm_scale.data.arc_grid import encode
+from hrm_scale.data.maze_paths import count_shortest_paths
 from hrm_scale.errors import ConfigError, DataError
 from shards.maze_rules import rule_labels
 from tests.unit.data_sets import BOARDS, puzzles, sudoku_meta
@@ -21,6 +22,7 @@ SOLUTION, QUESTION = "1234341221434321", "1..4..1..1..4..1"
 MAZE = MazeBoard(4)
 ROWS = ("S  #", "#  #", "  G ", "    ")
 ARC = ArcBoard(30)
+NINE = SudokuBoard(9, 3, 3)
 KINDS: tuple[Board, ...] = (FOUR, MAZE, ARC)
 
 
@@ -172,7 +174,72 @@ def test_ways_that_are_no_shortest_path() -> None:
     assert verdict.words == "not solved: a path of 9 moves, the shortest has 7"
     assert not verdict.wrong.any()
     closed = MAZE.parse("S###\n####\n....\nG...", "q")
-    assert "no way leads from S to G" in MAZE.judge(Puzzle("p", closed), [closed]).words
+    assert MAZE.judge(Puzzle("p", closed), [closed]).words == "not solved: no path is drawn"
+
+
+IMPOSSIBLE = """.....5.8. ...6.1.43 ......... .1.5..... ...1.6... 3.......5 53.....61
+    ........4 ........."""
+
+
+@pytest.mark.parametrize(
+    ("board", "question", "solutions"),
+    [
+        (FOUR, "1..4..2..3..4..1", "none"),
+        (FOUR, QUESTION, "several"),
+        (FOUR, "1.34..1..1..4..1", "one"),
+        (FOUR, SOLUTION, "one"),
+        (FOUR, "1" + "." * 15, "several"),
+        (SudokuBoard(6, 2, 3), ".4...63.2...6..1..2...5...5.63.3....", "one"),
+        (SudokuBoard(6, 2, 3), "12345......6" + "." * 24, "none"),
+        (NINE, "." * 81, "several"),
+        (NINE, "12345678.........9" + "." * 63, "none"),
+        (NINE, IMPOSSIBLE, "not checked"),
+        (SudokuBoard(1, 1, 1), ".", "one"),
+        (MAZE, "\n".join(ROWS), "several"),
+        (MAZE, "S###\n####\n....\nG...", "none"),
+        (MAZE, "S..#\n##.#\n##.#\nG...", "one"),
+        (MAZE, "SG..\n....\n....\n....", "one"),
+        (ARC, "012/345", None),
+    ],
+)
+def test_solutions_of_a_puzzle_are_counted(
+    board: Board, question: str, solutions: str | None
+) -> None:
+    assert board.count_solutions([board.parse(question, "q")]) == [solutions]
+    assert bool(board.note(solutions)) == (solutions not in ("one", None))
+
+
+def test_shortest_paths_are_counted_as_a_plain_search_counts_them() -> None:
+    rng = np.random.default_rng(2)
+    inputs = rng.choice([1, 1, 2, 2, 2], (600, 36)).astype(np.uint8)
+    for row in inputs:
+        row[rng.choice(36, 2, replace=False)] = [3, 4]
+    wanted = [plain_path_count(row.reshape(6, 6)) for row in inputs]
+    assert {0, 1, 2} <= set(wanted)
+    assert count_shortest_paths(inputs, 6).tolist() == [min(count, 2) for count in wanted]
+
+
+def plain_path_count(maze: np.ndarray) -> int:
+    """Shortest paths from S to G, counted cell by cell."""
+    front = {tuple(np.argwhere(maze == 3)[0].tolist()): 1}
+    seen = set(front)
+    while front:
+        after: dict[tuple[int, ...], int] = {}
+        for (row, column), count in front.items():
+            for cell in (
+                (row + 1, column),
+                (row - 1, column),
+                (row, column + 1),
+                (row, column - 1),
+            ):
+                if cell not in seen and all(0 <= x < 6 for x in cell) and maze[cell] != 1:
+                    after[cell] = after.get(cell, 0) + count
+        for cell, count in after.items():
+            if maze[cell] == 4:
+                return count
+        seen |= set(after)
+        front = after
+    return 0
 
 
 def test_builders_labels_solve_their_mazes() -> None:

@@ -7,6 +7,7 @@ import io
 import json
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -93,7 +94,9 @@ def test_a_maze_is_one_drawing() -> None:
     question, answer = "S.. #.. ####G...", "Soo #.o ####G..."
     text = describe(predicted(MAZE, question, answer), PLAIN, trace=True)
     assert text.count("S o o\n##  o!\n########\nG!") == 2  # after the step, and as the answer
-    assert "not solved: no way leads from S to G" in text
+    assert "\nnote: " not in text
+    unsolvable = replace(predicted(MAZE, question, answer), solutions="none")
+    assert describe(unsolvable, PLAIN, trace=False).endswith(f"\nnote: {MAZE.note('none')}\n")
     coloured = describe(predicted(MAZE, question, answer), COLOURED, trace=False)
     assert "\x1b[48;5;240" in coloured
 
@@ -125,8 +128,11 @@ def test_blocks_wrap_where_the_terminal_ends() -> None:
 
 
 def test_a_summary_counts() -> None:
-    assert summary([True, False, True]) == "3 puzzles: 2 solved, 1 not"
-    assert summary([True, None]) == "2 puzzles: 1 solved, 0 not, 1 of unknown answer"
+    assert summary([True, False, True], ["one"] * 3) == "3 puzzles: 2 solved, 1 not"
+    several = summary([True, None], [None, None])
+    assert several == "2 puzzles: 1 solved, 0 not, 1 of unknown answer"
+    told = summary([True] * 4, ["none", "several", "not checked", "several"])
+    assert told.endswith("; 1 without a solution, 2 with several solutions")
 
 
 def written(path: Path, *predictions: Prediction, single: bool = False) -> bytes:
@@ -140,12 +146,17 @@ def written(path: Path, *predictions: Prediction, single: bool = False) -> bytes
 
 def test_csv_and_json(tmp_path: Path) -> None:
     good, bad = sudoku(SOLUTION, SOLUTION), sudoku("?" + SOLUTION[1:])
+    good = replace(good, solutions="several")
     rows = list(csv.DictReader(io.StringIO(written(tmp_path / "a.csv", good, bad).decode())))
     expected = {"name": "line 1", "question": QUESTION, "answer": SOLUTION}
-    assert rows[0] == {**expected, "solved": "true", "steps": "2", "q": "0.25"}
+    assert rows[0] == {**expected, "solved": "true", "steps": "2", "q": "0.25"} | {
+        "solutions": "several"
+    }
     assert (rows[1]["answer"][0], rows[1]["solved"], rows[1]["steps"]) == ("?", "false", "")
     found = json.loads(written(tmp_path / "a.json", good, bad))
-    assert found[0] == {**expected, "solved": True, "steps": 2, "q": 0.25}
+    assert found[0] == {**expected, "solved": True, "steps": 2, "q": 0.25} | {
+        "solutions": "several"
+    }
     maze = predicted(MAZE, "S.. #.. ####G...", "Soo #.o ####G...")
     (row,) = csv.DictReader(io.StringIO(written(tmp_path / "m.csv", maze).decode()))
     assert row["question"] == "S   #   ####G   "
@@ -168,11 +179,13 @@ def test_arc_answers_have_the_form_of_the_file(tmp_path: Path) -> None:
     (row, _) = csv.DictReader(io.StringIO(written(tmp_path / "a.csv", one, two).decode()))
     assert (row["question"], row["answer"], row["answer_2"]) == ("12", "3/4", "3/4")
     assert row["solved"] == ""
+    assert "solutions" not in row
 
 
 def test_a_page_stands_alone_whatever_a_puzzle_is_called(tmp_path: Path) -> None:
     name = "</script><script>alert(1)</script><!--"
-    page = written(tmp_path / "a.html", predicted(FOUR, QUESTION, SOLUTION, name=name)).decode()
+    prediction = replace(predicted(FOUR, QUESTION, SOLUTION, name=name), solutions="none")
+    page = written(tmp_path / "a.html", prediction).decode()
     assert page.count("<script") == 3
     assert "alert(1)</script>" not in page
     assert not re.search(r"https?://|@import|url\(", page)
@@ -180,7 +193,8 @@ def test_a_page_stands_alone_whatever_a_puzzle_is_called(tmp_path: Path) -> None
     (data,) = re.findall(r'id="data">(.*?)</script>', page, re.DOTALL)
     document = json.loads(data)
     assert document["puzzles"][0]["name"] == name
-    assert document["about"] == "a model · 1 puzzle: 1 solved, 0 not"
+    assert document["about"] == "a model · 1 puzzle: 1 solved, 0 not; 1 without a solution"
+    assert document["puzzles"][0]["note"] == FOUR.note("none")
     assert document["boxes"] == [2, 2]
     assert document["puzzles"][0]["steps"][0]["cells"] == "".join(
         chr(48 + int(c) + 1) for c in SOLUTION

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from hrm_scale.data import augment_sudoku
+from hrm_scale.data.sudoku_solver import solve
 from hrm_scale.errors import ConfigError
 from shards.sudoku_board import GEOMETRIES, faulty_units
 from shards.sudoku_generate import generate
-from shards.sudoku_solver import solve
 from shards.sudoku_symmetry import canonical_forms, cell_symmetries, class_keys, relabel
 from tests.unit.sudoku_examples import puzzles_of
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hrm_scale.data import augment_sudoku
+from hrm_scale.data.sudoku_solver import candidates, search, solve
 from shards.sudoku_board import GEOMETRIES, Geometry, faulty_units
-from shards.sudoku_solver import solve
 from tests.unit.sudoku_examples import puzzles_of
 
 
@@ -92,6 +92,17 @@ def test_a_contradicting_board_has_no_solution_and_an_empty_set_is_fine() -> Non
     board[0, [0, 1]] = 5
     assert solve(board, geometry).solutions[0] == 0
     assert len(solve(board[:0], geometry).solutions) == 0
+
+
+def test_a_search_ends_at_the_most_guesses() -> None:
+    geometry = GEOMETRIES[9]
+    questions = np.concatenate([np.zeros((1, 81), np.uint8), puzzles_of(9).questions[:3]])
+    whole = solve(questions, geometry)
+    limit = int(whole.guesses[1:].max()) + 1
+    ended = search(candidates(questions, geometry), geometry, max_guesses=limit)
+    assert ended.solutions.tolist() == [0, 1, 1, 1]
+    assert ended.guesses[0] > limit
+    assert (ended.first[1:] == whole.first[1:]).all()
 
 
 def test_symmetries_keep_the_number_of_solutions() -> None:

@@ -60,14 +60,20 @@ export class Arc {
     return el("div", { className: "row" }, this.tasks, this.tests);
   }
 
-  /** Show a task of the data set. */
-  async choose(name) {
-    if (!name) return this.clear();
+  /** Show a task of the data set, if it is still `wanted` when it is there. Was it shown? */
+  async choose(name, wanted = () => true) {
+    if (!name) {
+      this.clear();
+      return false;
+    }
     try {
       const task = await server.task(name);
+      if (!wanted()) return false;
       this.#start(task, task);
+      return true;
     } catch (error) {
       this.failed(error);
+      return false;
     }
   }
 

@@ -1,6 +1,6 @@
 // What ties the page together: the puzzle, the model's steps, buttons and keys.
 import { Arc } from "./arc.js";
-import { byId, el, say } from "./dom.js";
+import { announce, byId, el, say } from "./dom.js";
 import { Maze } from "./maze.js";
 import { Replay } from "./replay.js";
 import * as server from "./server.js";
@@ -22,40 +22,48 @@ const KEYS = [
 ];
 let about, game, replay, running;
 let path = 0;
+let edits = 0; // how often the puzzle was changed
 let loading = Promise.resolve(); // an example that is on its way
 
 /** The puzzle was changed: what was answered is no answer to it. */
 function edited() {
   stop();
+  edits += 1;
   path = 0;
   say("error");
+  announce("");
   replay.reset();
   game.show(null, null, false);
   say("note", game.note?.());
 }
 
-const fail = (error) => say("error", error.message);
+function fail(error) {
+  announce("");
+  say("error", error.message);
+}
 
 function stop() {
   running?.abort();
   running = null;
 }
 
-async function solve(otherPath) {
+/** Ask the model. `reveal`: on a small screen bring its verdict into view. */
+async function solve(otherPath, reveal = true) {
   await loading;
   stop();
   say("error");
+  announce("");
   path = otherPath ? path + 1 : 0;
   const mine = (running = new AbortController());
   const steps = Math.max(1, Math.min(about.most, Math.round(Number(byId("steps").value)) || about.trained));
   byId("steps").value = steps;
-  replay.begin(steps);
+  replay.begin(steps, reveal);
   byId("other").textContent = path ? `Another path (now ${path})` : "Another path";
   try {
     await server.solve({ ...game.question(), steps, path }, mine.signal, (line) => {
       if (running !== mine) return;
       if (line.step) replay.add(line);
-      else if (line.end === "replaced") say("error", "Ended: another page asks this model now.");
+      else if (line.end === "replaced") fail(new Error("Ended: another page asks this model now."));
     });
     if (running === mine) replay.end();
   } catch (error) {
@@ -67,17 +75,27 @@ async function solve(otherPath) {
   }
 }
 
+/** Take an example, unless the puzzle is changed while it is on its way. Was it taken? */
 async function example() {
+  const before = edits;
+  const wanted = () => edits === before;
   try {
-    if (about.tasks.length) {
-      await game.choose(about.tasks[Math.floor(Math.random() * about.tasks.length)]);
-      return;
-    }
+    if (about.tasks.length) return await game.choose(about.tasks[Math.floor(Math.random() * about.tasks.length)], wanted);
     const found = await server.example(Math.floor(Math.random() * about.examples));
+    if (!wanted()) return false;
     game.load(found.puzzle, found.answer);
+    return true;
   } catch (error) {
     fail(error);
+    return false;
   }
+}
+
+/** Open on an example and play it once; where no motion is wanted, only show it. */
+async function open() {
+  const taken = !byId("example").disabled && (await (loading = example()));
+  if (document.activeElement === document.body) game.focus();
+  if (taken && !matchMedia("(prefers-reduced-motion: reduce)").matches) solve(false, false);
 }
 
 function read(text) {
@@ -182,7 +200,7 @@ async function start() {
   document.addEventListener("keydown", key);
   document.addEventListener("paste", paste);
   edited();
-  game.focus();
+  open();
 }
 
 start();

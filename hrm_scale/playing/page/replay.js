@@ -1,5 +1,5 @@
 // The steps of an answer: which is shown, and going through them by hand or by themselves.
-import { announce, byId, el } from "./dom.js";
+import { announce, byId, el, say } from "./dom.js";
 import { drawChart } from "./chart.js";
 
 const SPEEDS = [1, 2, 4, 8, 16];
@@ -12,7 +12,7 @@ export class Replay {
     byId("speed").append(...SPEEDS.map((speed) => el("option", { value: speed, selected: speed === 4 }, `${speed} steps/s`)));
     byId("back").onclick = () => this.move(-1);
     byId("forward").onclick = () => this.move(1);
-    byId("play").onclick = () => this.toggle();
+    for (const id of ["play", "rest"]) byId(id).onclick = () => this.toggle();
     byId("shown").oninput = () => this.go(Number(byId("shown").value));
     byId("chart").onclick = (event) => {
       const box = byId("chart").getBoundingClientRect();
@@ -31,19 +31,28 @@ export class Replay {
     byId("replay").hidden = true;
   }
 
-  /** Wait for the steps of a new answer, and show each when it is there. */
-  begin(asked) {
+  /** Wait for the steps of a new answer, and show each when it is there. `reveal`: on a small screen
+   * bring the verdict into view. */
+  begin(asked, reveal) {
     this.reset();
     this.asked = asked;
     this.complete = false;
     byId("replay").hidden = false;
     this.#play(true);
     this.#show();
+    this.reveal = reveal;
+    this.#scroll();
   }
 
   add(step) {
     this.steps.push(step);
     this.#draw();
+    // The note on the puzzle moves what is below it.
+    if (this.steps.length === 1 && step.note) this.#scroll();
+  }
+
+  #scroll() {
+    if (this.reveal) byId("shown").parentElement.scrollIntoView({ block: "nearest" });
   }
 
   /** No more steps come. */
@@ -81,12 +90,16 @@ export class Replay {
     if (playing) this.timer = setTimeout(() => this.#tick(), 1000 / Number(byId("speed").value));
   }
 
+  /** Go on by a step, up to the one at which the model would halt or, begun there, to the last. */
   #tick() {
-    if (this.at < this.steps.length) this.at += 1;
-    const over = this.at === this.steps.length && this.complete;
+    const more = this.at < this.steps.length;
+    if (more) this.at += 1;
+    const over = (this.at === this.steps.length && this.complete) || (more && this.at === this.halt);
     this.#play(!over);
     this.#show();
-    if (over && this.at) announce(this.steps[this.at - 1].verdict);
+    if (!over || !this.at) return;
+    const { verdict, note } = this.steps[this.at - 1];
+    announce(note ? `${verdict}; ${note}` : verdict);
   }
 
   /** The step at which the model would halt, 0 for none so far. */
@@ -110,6 +123,8 @@ export class Replay {
     const verdict = byId("verdict");
     verdict.className = step ? { true: "good", false: "bad", null: "" }[step.solved] : "";
     verdict.textContent = step ? step.verdict : this.steps.length ? "the puzzle" : "the model is working …";
+    byId("rest").hidden = this.playing || !this.at || this.at !== this.halt || this.at === this.asked;
+    say("solutions", this.steps[0]?.note);
     drawChart(byId("chart"), this.steps, this.asked, this.at, this.halt);
   }
 }

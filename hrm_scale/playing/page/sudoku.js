@@ -8,14 +8,14 @@ export class Sudoku {
   title = "Sudoku";
   format = "Row after row; a dot, 0 or _ is an empty cell. White space and lines between boxes do not count.";
   hint = "Click a cell and type, or paste a whole puzzle anywhere on this page.";
-  keys = [
-    ["1 … 9", "write a digit"],
-    ["⌫ 0 .", "empty the cell"],
-  ];
   legend = "Bold digits are clues, light blue marks what changed in this step, red what is wrong. The more amber, the less sure the model is.";
 
   constructor(about, edited) {
     this.side = about.side;
+    this.keys = [
+      [`1 … ${about.side}`, "write a digit"],
+      ["⌫ 0 .", "empty the cell"],
+    ];
     this.box = about.box;
     this.edited = edited;
     this.tokens = new Array(this.side * this.side).fill(EMPTY);

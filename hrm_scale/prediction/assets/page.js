@@ -31,6 +31,7 @@ class Card {
     make("h2", card, puzzle.name);
     const kind = puzzle.solved === null ? "" : puzzle.solved ? " solved" : " failed";
     make("p", card, `in the end ${puzzle.verdict}`, `verdict${kind}`);
+    if (puzzle.note) make("p", card, puzzle.note, "note");
     const boards = make("div", card, undefined, "boards");
     this.fixed = [];
     if (DATA.kind === "arc") this.fix(boards, puzzle.question, "input");
@@ -118,11 +119,20 @@ function pause() {
   byId("play").setAttribute("aria-label", "Play");
 }
 
+/** The step at which the model would have halted on every puzzle: playing stops there, and goes on
+    to the last step when begun again. */
+const SETTLED = Math.max(...DATA.puzzles.map((puzzle) => puzzle.steps.findIndex((one) => one.halts) + 1 || DATA.steps));
+
+function advance() {
+  show(step + 1);
+  if (step === SETTLED || step === DATA.steps) pause();
+}
+
 function play() {
   if (step >= DATA.steps) show(1);
   byId("play").textContent = "❚❚";
   byId("play").setAttribute("aria-label", "Pause");
-  timer = setInterval(() => (step < DATA.steps ? show(step + 1) : pause()), 700);
+  timer = setInterval(advance, 700);
 }
 
 function setTheme(name) {
@@ -175,4 +185,4 @@ window.onresize = () => {
   if (innerWidth !== width) redraw();
   width = innerWidth;
 };
-if (!matchMedia("(prefers-reduced-motion: reduce)").matches) play();
+if (SETTLED > 1 && !matchMedia("(prefers-reduced-motion: reduce)").matches) play();
