@@ -14,6 +14,7 @@ from tools.run_history import METRICS, lines_of, number_of, read_events, record_
 SAMPLES = "perf/samples"
 SPEED = "perf/examples_per_second"
 RATE = "perf/gflops"
+FLOPS = "perf/flops"
 # More points than a picture has pixels cost time and megabytes and show nothing.
 MAX_POINTS = 4000
 
@@ -63,12 +64,14 @@ def read_curves(run_dir: Path) -> RunCurves:
 def place(run: RunCurves, axis: str, steps: np.ndarray) -> np.ndarray:
     """Where `steps` are on a horizontal axis: `step`, `samples` (trained on), `hours` or `flops`.
 
-    Hours and FLOPs are those of training: samples over measured speed, times measured FLOP/s; so
-    neither evaluation nor saving nor the time between two starts counts. Raises ConfigError when
-    the run did not report it.
+    Hours are those of training: samples over measured speed; so neither evaluation nor saving nor
+    the time between two starts counts. FLOPs of runs that did not count them are these hours times
+    measured FLOP/s. Raises ConfigError when the run did not report it.
     """
     if axis == "step":
         return steps
+    if axis == "flops" and FLOPS in run.series:
+        return np.interp(steps, *_rising(run, FLOPS, axis))
     known, samples = _rising(run, SAMPLES, axis)
     if axis == "samples":
         return np.interp(steps, known, samples)

@@ -180,16 +180,21 @@ def read_result(run_dir: Path, within: float | None = None) -> Result | None:
 
 
 class Compute:
-    """FLOPs of training up to each line of metrics, summed from the reported rates: a rate may
-    change while a curriculum deepens the network."""
+    """FLOPs of training up to each line of metrics: as the run counted them, or summed from the
+    reported rates of a run that did not."""
 
     def __init__(self) -> None:
         self._samples = self._total = 0.0
         self._pending = 0.0  # samples before the first reported rate
         self._each: float | None = None
+        self._counted: float | None = None
 
     def add(self, record: Mapping[str, Any]) -> float | None:
         """The total after `record`; None while no rate is known."""
+        if (counted := number_of(dict(record), "perf/flops")) is not None:
+            self._counted = counted
+        if self._counted is not None:
+            return self._counted
         samples = number_of(dict(record), "perf/samples")
         rate = number_of(dict(record), "perf/gflops")
         speed = number_of(dict(record), "perf/examples_per_second")

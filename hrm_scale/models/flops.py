@@ -54,6 +54,20 @@ def mean_training_flops(config: ModelConfig, rows: int, curriculum: bool) -> flo
     )
 
 
+def remaining_flops(
+    config: ModelConfig, rows: int, step: int, total_steps: int, curriculum: bool
+) -> float:
+    """The work of all training steps after `step`, with or without the depth curriculum."""
+    if not curriculum:
+        return max(total_steps - step, 0) * training_flops(config, rows)
+    work = 0.0
+    for start, _, share in STAGES:
+        first, last = start * total_steps, (start + share) * total_steps
+        steps = max(last - max(first, step), 0.0)
+        work += steps * training_flops(config, rows, curriculum_cycles(config, start))
+    return work
+
+
 def recomputed_flops(config: ModelConfig, rows: int, cycles: Cycles | None = None) -> int:
     """The attention scores of a training step that its backward pass computes again."""
     if config.mlp_t:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hrm_scale.models.flops import training_flops
+from hrm_scale.models.flops import mean_training_flops
 from hrm_scale.models.recursion import latent_states
 from hrm_scale.planning.job import Job
 from hrm_scale.planning.memory import FP32, carry_bytes
@@ -16,13 +16,13 @@ ASSUMED_MFU = 0.3
 
 @dataclass(frozen=True)
 class Length:
-    """`steps` and `samples` of the run; `flops` of one example and step; `rate` examples/s over all
-    devices, and whether it was given; `seconds` of training, evaluation and saving left out."""
+    """`steps` and `samples` of the run; mean `flops` of one example and step; `rate` examples/s of
+    all devices, and whether it was given; `seconds` of training, evaluation and saving left out."""
 
     steps: int
     samples: int
     limit: str
-    flops: int
+    flops: float
     rate: float
     rate_given: bool
 
@@ -33,7 +33,7 @@ class Length:
 
 def length_of(job: Job, steps: int, limit: str, recompute: float, rate: float | None) -> Length:
     """`recompute`: work added by checkpointing as a share of a step's; `rate` if it is known."""
-    flops = training_flops(job.model, 1)
+    flops = mean_training_flops(job.model, 1, job.run.arch.depth_curriculum != "off")
     if rate is None:
         machine = job.machine
         assumed = ASSUMED_MFU * machine.peak_flops * machine.ranks / (flops * (1 + recompute))

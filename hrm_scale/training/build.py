@@ -18,6 +18,7 @@ from hrm_scale.errors import ConfigError, HrmError
 from hrm_scale.modelling import dataset_facts, model_config
 from hrm_scale.models import ModelConfig, build_model
 from hrm_scale.models.attention import resolve_backend as resolve_attention
+from hrm_scale.models.flops import remaining_flops
 from hrm_scale.optim.choose import make_optimizer, refuse_sharded
 from hrm_scale.optim.open_table import open_table
 from hrm_scale.optim.puzzle_table import PuzzleTable
@@ -29,7 +30,7 @@ from hrm_scale.training.disk import disk_warning
 from hrm_scale.training.early_stopping import EarlyStopping
 from hrm_scale.training.evaluating import Evaluating
 from hrm_scale.training.guards import Guard
-from hrm_scale.training.horizon import plan_horizon
+from hrm_scale.training.horizon import Horizon, plan_horizon
 from hrm_scale.training.initial_weights import start_from
 from hrm_scale.training.loading import open_data, open_loader
 from hrm_scale.training.lock import lock_run
@@ -185,7 +186,7 @@ def _build(
         state.step,
         steps,
         None if stall is None else 60 * stall,
-        lambda: clock.eta_seconds(horizon.total_steps - state.step) if steps else None,
+        lambda: _eta_seconds(run, config, horizon, clock, state.step),
     )
     rows = [
         *start_rows(run, presets, dataset, horizon, found),
@@ -233,6 +234,17 @@ def _build(
         state,
         lock,
     )
+
+
+def _eta_seconds(
+    run: RunConfig, model: ModelConfig, horizon: Horizon, clock: Clock, step: int
+) -> float | None:
+    """Wall seconds to the end of the run; None while unknown, and where only max_time ends it."""
+    if horizon.limit == "max_time":
+        return None
+    total, curriculum = horizon.total_steps, run.arch.depth_curriculum != "off"
+    work = remaining_flops(model, run.global_batch_size, step, total, curriculum)
+    return clock.eta_seconds(total - step, work)
 
 
 def _check_evaluation(run: RunConfig, engine: Engine) -> None:

@@ -15,12 +15,22 @@ from typing import Any, NamedTuple
 
 
 class _Mark(NamedTuple):
-    """Counters of this process after one step: train seconds, steps, samples, data seconds."""
+    """Counters of this process after one step: train seconds, steps, samples, FLOPs, data
+    seconds."""
 
     seconds: float
     steps: int
     samples: int
+    flops: float
     waited: float
+
+
+class _Rates(NamedTuple):
+    """Per second of training time; flops is None where it is not known."""
+
+    steps: float
+    samples: float
+    flops: float | None
 
 
 class Clock:
@@ -39,16 +49,19 @@ class Clock:
         self._waited = 0.0
         self._steps = 0
         self._samples = 0
+        self._flops = 0.0
         self._marks: deque[_Mark] = deque(maxlen=window + 1)
         self._earlier: dict[str, Any] = {"train": 0.0, "paused": {}, "steps": 0, "rates": None}
+        self._earlier |= {"flops": 0.0, "flops_per_second": None}
 
-    def tick(self, samples: int) -> None:
-        """One optimizer step over `samples` samples (the global batch) is done."""
+    def tick(self, samples: int, flops: float = 0.0) -> None:
+        """One optimizer step over `samples` samples (the global batch) is done; it cost `flops`
+        floating-point operations, of all ranks together."""
         self._steps += 1
         self._samples += samples
-        self._marks.append(
-            _Mark(self._process_train_seconds(), self._steps, self._samples, self._waited)
-        )
+        self._flops += flops
+        seconds = self._process_train_seconds()
+        self._marks.append(_Mark(seconds, self._steps, self._samples, self._flops, self._waited))
 
     @contextmanager
     def paused(self, what: str) -> Iterator[None]:
@@ -97,13 +110,25 @@ class Clock:
     def steps_per_second(self) -> float | None:
         """Recent speed in training time; before the second step that of the process before."""
         rates = self._rates()
-        return None if rates is None else rates[0]
+        return None if rates is None else rates.steps
 
     @property
     def examples_per_second(self) -> float | None:
         """Recent samples per second of training time, over all ranks."""
         rates = self._rates()
-        return None if rates is None else rates[1]
+        return None if rates is None else rates.samples
+
+    @property
+    def flops(self) -> float | None:
+        """FLOPs of the whole run; None after a checkpoint that has not counted them."""
+        earlier = self._earlier["flops"]
+        return None if earlier is None else earlier + self._flops
+
+    @property
+    def flops_per_second(self) -> float | None:
+        """Recent FLOP/s of training time, over all ranks: what the steps cost, however deep."""
+        rates = self._rates()
+        return None if rates is None else rates.flops
 
     @property
     def data_wait_share(self) -> float | None:
@@ -114,17 +139,21 @@ class Clock:
         first, last = window
         return (last.waited - first.waited) / (last.seconds - first.seconds)
 
-    def eta_seconds(self, steps_left: int) -> float | None:
+    def eta_seconds(self, steps_left: int, flops_left: float | None = None) -> float | None:
         """Wall seconds until `steps_left` more steps are done; None while speed is unknown.
 
+        flops_left: what they cost, for steps that cost more than the recent ones, or less.
         Pauses are expected at the rate per step they have had so far in the run.
         """
-        speed = self.steps_per_second
-        if speed is None:
+        rates = self._rates()
+        if rates is None:
             return None
+        training = max(steps_left, 0) / rates.steps
+        if rates.flops and flops_left is not None:
+            training = max(flops_left, 0.0) / rates.flops
         steps = self._earlier["steps"] + self._steps
         pause = sum(self.paused_seconds.values()) / steps if steps else 0.0
-        return max(steps_left, 0) * (1.0 / speed + pause)
+        return training + max(steps_left, 0) * pause
 
     def state_dict(self) -> dict[str, Any]:
         """JSON values for the checkpoint."""
@@ -133,12 +162,16 @@ class Clock:
             "train": self.train_seconds,
             "paused": self.paused_seconds,
             "steps": self._earlier["steps"] + self._steps,
-            "rates": None if rates is None else list(rates),
+            "rates": None if rates is None else [rates.steps, rates.samples],
+            "flops": self.flops,
+            "flops_per_second": None if rates is None else rates.flops,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from an earlier process: its totals are added to this one's."""
         self._earlier = {key: state[key] for key in ("train", "paused", "steps", "rates")}
+        # Checkpoints of earlier releases lack these.
+        self._earlier |= {key: state.get(key) for key in ("flops", "flops_per_second")}
 
     def _process_paused(self) -> dict[str, float]:
         """Pauses of this process, the one going on included."""
@@ -156,12 +189,17 @@ class Clock:
             return None
         return self._marks[0], self._marks[-1]
 
-    def _rates(self) -> tuple[float, float] | None:
-        """(steps, samples) per second of training time."""
+    def _rates(self) -> _Rates | None:
         window = self._window()
         if window is None:
             earlier = self._earlier["rates"]
-            return None if earlier is None else (earlier[0], earlier[1])
+            if earlier is None:
+                return None
+            return _Rates(earlier[0], earlier[1], self._earlier["flops_per_second"])
         first, last = window
         seconds = last.seconds - first.seconds
-        return (last.steps - first.steps) / seconds, (last.samples - first.samples) / seconds
+        return _Rates(
+            (last.steps - first.steps) / seconds,
+            (last.samples - first.samples) / seconds,
+            (last.flops - first.flops) / seconds or None,
+        )

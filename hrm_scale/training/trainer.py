@@ -88,7 +88,7 @@ class Trainer:
                     if not updated and config.guards.non_finite == "rollback":
                         self._go_back()
                         continue
-                    self.clock.tick(config.global_batch_size)
+                    self.clock.tick(config.global_batch_size, self._flops(state.step))
                     self.watch.progress(state.step)
                     if state.step % config.log.every == 0 or state.step == horizon.total_steps:
                         self._log()
@@ -233,6 +233,10 @@ class Trainer:
             return full_depth(self.model.config)
         return curriculum_cycles(self.model.config, (step - 1) / self.horizon.total_steps)
 
+    def _flops(self, step: int) -> int:
+        """The work of a step, of all ranks."""
+        return training_flops(self.model.config, self.config.global_batch_size, self._cycles(step))
+
     def _log(self) -> None:
         """Report the steps since the last report, and start counting anew."""
         config, state, device = self.config, self.state, self.engine.device
@@ -242,20 +246,20 @@ class Trainer:
         values = reduced_metrics(self.engine, state.sums, batch * state.sum_steps, self._lr)
         state.sums, state.sum_steps = {}, 0
         values["perf/samples"] = float(state.position)
+        if (flops := self.clock.flops) is not None:
+            values["perf/flops"] = flops
         values["perf/peak_memory_bytes"] = float(peak_memory_bytes(device))
         if (speed := self.clock.examples_per_second) is not None:
-            flops = training_flops(self.model.config, 1, self._cycles(state.step)) * speed
-            flops /= self.engine.ranks
             values["perf/examples_per_second"] = speed
-            values["perf/gflops"] = flops / 1e9
+        if (work := self.clock.flops_per_second) is not None:
+            values["perf/gflops"] = work / self.engine.ranks / 1e9
             if (peak := peak_flops(device)) is not None:
-                values["perf/mfu"] = flops / peak
+                values["perf/mfu"] = work / self.engine.ranks / peak
         if (wait := self.clock.data_wait_share) is not None:
             values["perf/data_wait"] = wait
         for name, value in self.loader.stats().items():
             values[f"perf/fetch_{name}"] = value
-        eta = self.clock.eta_seconds(self.horizon.total_steps - state.step)
-        if eta is not None and self.horizon.limit != "max_time":
+        if (eta := self.watch.eta()) is not None:
             values["perf/eta_seconds"] = eta
         if self.guard.skipped or self.guard.rollbacks:
             values["guard/skipped"] = float(self.guard.skipped)

@@ -45,7 +45,7 @@ class Watch:
         eta: Callable[[], float | None],
     ) -> None:
         self._run_dir, self._rank = run_dir, rank
-        self._total, self._stall, self._eta = total_steps, stall_seconds, eta
+        self._total, self._stall, self.eta = total_steps, stall_seconds, eta
         self._started = time.time()
         self._progressed = self._started
         self._step = step
@@ -116,7 +116,7 @@ class Watch:
             "step": self._step,
             "total_steps": self._total,
             "phase": self._phase,
-            "eta_seconds": self._eta(),
+            "eta_seconds": self.eta(),
         }
         file = self._run_dir / HEARTBEAT_FILE
         fresh = file.with_name(f".{HEARTBEAT_FILE}.tmp")

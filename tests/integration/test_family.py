@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from hrm_scale.evaluate import main as evaluate
 from hrm_scale.evaluation.restore import restore
+from hrm_scale.models.flops import training_flops
+from hrm_scale.models.recursion import Cycles
 from tests.runs import assert_same_bits, metrics_of, tensors_of, train_here
 from tests.unit.data_sets import write_online
 
@@ -46,6 +50,22 @@ def test_it_goes_on_bit_for_bit(name: str, data: Path, tmp_path: Path) -> None:
     evaluate([f"checkpoint={rest}", "batch_size=8", "limit=8"])
 
 
+def assert_speed_figures(run: Path, depths: list[Cycles]) -> None:
+    """What is logged of each step of 8 samples follows from the work of the steps around it."""
+    config = restore(run, device=torch.device("cpu")).model.config
+    work = np.array([training_flops(config, 8, cycles) for cycles in depths], float)
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    lines = [line for line in lines if "perf/samples" in line]
+    assert [line["step"] for line in lines] == list(range(1, len(depths) + 1))
+    np.testing.assert_allclose([line["perf/flops"] for line in lines], np.cumsum(work))
+    for line in lines[1:]:
+        step, rate = line["step"], 1e9 * line["perf/gflops"]
+        # The first step of a process is left out of both rates.
+        each = work[1:step].sum() / (8 * (step - 1))
+        assert rate / line["perf/examples_per_second"] == pytest.approx(each)
+        assert line["perf/eta_seconds"] == pytest.approx(work[step:].sum() / rate)
+
+
 def test_the_curriculum_deepens_the_network(data: Path, tmp_path: Path) -> None:
     depths: list[Any] = []
 
@@ -62,6 +82,7 @@ def test_the_curriculum_deepens_the_network(data: Path, tmp_path: Path) -> None:
     settings = {**STEPS, "max_steps": 10, "arch__name": "trm", "arch__H_cycles": 3}
     train_here(data, tmp_path / "run", watch, arch__depth_curriculum="cgar", **settings)
     assert depths == [(1, 1)] * 3 + [(2, 2)] * 3 + [(3, 3)] * 4
+    assert_speed_figures(tmp_path / "run", [Cycles(*depth) for depth in depths])
     # Evaluation, and whoever uses the result, goes to the full depth.
     config = restore(tmp_path / "run", device=torch.device("cpu")).model.config
     assert (config.H_cycles, config.L_cycles) == (3, 3)

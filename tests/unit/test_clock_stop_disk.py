@@ -52,6 +52,39 @@ def test_rates_leave_out_the_first_step_and_pauses() -> None:
     assert clock.eta_seconds(-1) == 0
 
 
+def test_steps_of_different_depth_count_by_their_flops() -> None:
+    """A machine of 100 FLOP/s: at first steps of 50 FLOPs, then of 200."""
+    time = Time()
+    clock = Clock(now=time)
+    assert clock.flops == 0
+    for step in range(40):
+        work = 50 if step < 20 else 200
+        time.value += work / 100
+        clock.tick(8, work)
+        if step > 0:
+            assert clock.flops_per_second == pytest.approx(100)
+            left = 50 * max(19 - step, 0) + 200 * (39 - max(step, 19))
+            assert clock.eta_seconds(39 - step, left) == pytest.approx(left / 100)
+    assert clock.flops == 20 * 250
+    with clock.paused("evaluation"):
+        time.value += 80  # 2 seconds for each step
+    assert clock.eta_seconds(10, 1000) == pytest.approx(1000 / 100 + 10 * 2)
+    state = json.loads(json.dumps(clock.state_dict()))
+    again = Clock(now=time)
+    again.load_state_dict(state)
+    assert (again.flops, again.flops_per_second) == (20 * 250, pytest.approx(100))
+    assert again.eta_seconds(10, 1000) == pytest.approx(1000 / 100 + 10 * 2)
+    # A checkpoint of an earlier release: by steps until there is a rate, and no sum of FLOPs.
+    old = {key: state[key] for key in ("train", "paused", "steps", "rates")}
+    again.load_state_dict(old)
+    assert (again.flops, again.flops_per_second) == (None, None)
+    assert again.eta_seconds(10, 1000) == pytest.approx(10 / again.steps_per_second + 20)  # type: ignore[operator]
+    for _ in range(2):
+        time.value += 2
+        again.tick(8, 200)
+    assert (again.flops, again.flops_per_second) == (None, pytest.approx(100))
+
+
 def test_window_forgets_old_speed() -> None:
     time = Time()
     clock = Clock(window=5, now=time)

@@ -14,6 +14,7 @@ from hrm_scale.planning import choose as subject
 from hrm_scale.planning.choose import choose
 from hrm_scale.planning.hardware import choose_machine
 from hrm_scale.planning.job import Job, Setting, make_job
+from hrm_scale.planning.length import length_of
 from hrm_scale.planning.memory import Memory, static_bytes
 
 GIVEN = Setting(1, False, "device")
@@ -95,3 +96,13 @@ def test_when_nothing_fits_one_line_says_what_helps(monkeypatch: pytest.MonkeyPa
     assert text.startswith("nothing fits: laptop_16gb has 16.0 GiB a GPU")
     assert "--vram" in text
     assert caught.value.exit_code == 2
+
+
+def test_the_length_counts_the_work_of_a_curriculum() -> None:
+    def flops(curriculum: str) -> float:
+        settings = ["experiment=arc1", "arch=trm", f"arch.depth_curriculum={curriculum}"]
+        job = make_job(compose([*settings, "max_steps=100"]).run, choose_machine("single_80gb"))
+        return length_of(job, 100, "max_steps", 0.0, None).flops
+
+    # 30 % of the steps at a third of the depth, 30 % at two thirds.
+    assert 0.45 < flops("cgar") / flops("off") < 0.7

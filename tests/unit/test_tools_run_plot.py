@@ -62,6 +62,9 @@ def test_curves_restarts_and_axes(tmp_path: Path) -> None:
     np.testing.assert_allclose(place(curves, "hours", steps), steps * 4 / 8 / 3600)
     work = [0, 15 * 4 * 3e9, (30 * 3 + 30 * 6) * 4e9]
     np.testing.assert_allclose(place(curves, "flops", steps), work)
+    # A run that counts its FLOPs is taken at its word.
+    counted = read_curves(write_run(tmp_path / "counted", **{"perf/flops": 7e9}))
+    np.testing.assert_allclose(place(counted, "flops", steps), [0, 7e9, 7e9])
 
 
 def test_not_finite_values_are_gaps(tmp_path: Path) -> None:

@@ -274,6 +274,11 @@ def test_the_result_of_a_run(tmp_path: Path) -> None:
     assert result is not None
     assert (result.step, result.samples, result.seconds) == (20, 160, 7.0)
     assert result.flops == pytest.approx(160e9)  # the rate was not known before step 20
+    with open(tmp_path / "run" / "metrics.jsonl", "a") as stream:
+        stream.write('{"step": 20, "perf/samples": 160, "perf/flops": 5e9}\n')
+    counted = read_result(tmp_path / "run")
+    assert counted is not None
+    assert counted.flops == 5e9
     assert result.values["exact_accuracy"] == 0.5
     assert result.baseline("exact_accuracy") == result.baseline("raw/exact_accuracy") == 0.25
     assert result.baseline("lm_loss") is None

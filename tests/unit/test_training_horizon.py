@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from hrm_scale.config.schema import ArchConfig, EvaluationConfig, RunConfig
 from hrm_scale.errors import ConfigError
-from hrm_scale.models.flops import training_flops
+from hrm_scale.models.flops import mean_training_flops, remaining_flops, training_flops
+from hrm_scale.models.recursion import curriculum_cycles
 from hrm_scale.training.compilation import resolve_compile
 from hrm_scale.training.horizon import Horizon, plan_horizon
 from hrm_scale.training.lock import lock_run
@@ -42,6 +43,23 @@ def test_equal_work_is_fewer_steps_of_a_heavier_model() -> None:
     arch = ArchConfig(depth_curriculum="cgar")
     staged = plan_horizon(run.model_copy(update={"arch": arch}), 1000, deeper).total_steps
     assert whole * 1.4 < staged < whole * 2.5
+
+
+@pytest.mark.parametrize("total", [10, 17, 100])
+def test_the_work_that_is_left(total: int) -> None:
+    model = tiny_config(H_cycles=3, L_cycles=3)
+    left = 0
+    for step in range(total - 1, -1, -1):
+        flat = remaining_flops(model, 4, step, total, curriculum=False)
+        assert flat == (total - step) * training_flops(model, 4)
+        work = training_flops(model, 4, curriculum_cycles(model, step / total))
+        left += work
+        # A stage that begins within a step is taken to begin there.
+        near = 0 if total % 10 == 0 else 2 * training_flops(model, 4)
+        assert remaining_flops(model, 4, step, total, True) == pytest.approx(left, abs=near)
+    assert remaining_flops(model, 4, total, total, True) == 0
+    mean = mean_training_flops(model, 4, curriculum=True)
+    assert remaining_flops(model, 4, 0, total, True) == pytest.approx(mean * total)
 
 
 @pytest.mark.parametrize(
