@@ -35,7 +35,7 @@ usage() {
 usage: ./launch.sh COMMAND [ARGUMENT ...]
 
   demo           train a small model on generated Sudokus, then solve some it has never seen
-  test           run the test suite; arguments go to pytest (-k NAME, -x, a path ...)
+  test           run the quick tests, --all: every test; arguments go to pytest (-k NAME, a path ...)
   train ...      train on this machine, one process per GPU: KEY=VALUE arguments (train --help);
                  --config_file ds_configs/X.yaml first: with that Accelerate configuration
   eval ...       evaluate a checkpoint: KEY=VALUE arguments (eval --help)
@@ -368,6 +368,11 @@ train_with_accelerate() { # --config_file FILE [ACCELERATE OPTION ...] KEY=VALUE
   exec "$@"
 }
 
+run_tests() { # one worker per core, each with one thread
+  cd "$ROOT"
+  OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} exec python -m pytest -n auto --dist loadfile --no-loadscope-reorder "$@"
+}
+
 main() {
   local command=${1:-help} known close=""
   [ $# -eq 0 ] || shift
@@ -390,7 +395,7 @@ main() {
   ensure_environment
   case $command in
     demo) exec python -m hrm_scale.demo "$@" ;;
-    test) cd "$ROOT" && exec python -m pytest "$@" ;;
+    test) run_tests "$@" ;;
     train) train "$@" ;;
     eval) exec python -m hrm_scale.evaluate "$@" ;;
     predict) exec python -m hrm_scale.predict "$@" ;;

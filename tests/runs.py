@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +20,7 @@ from hrm_scale.checkpoint import read_checkpoint
 from hrm_scale.config.compose import compose
 from hrm_scale.training.build import build_trainer
 from hrm_scale.training.trainer import Trainer
+from tests.ranks import clean_process
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -58,24 +61,61 @@ def environment() -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 
 
+# They read and set the environment before they import torch, so they start without it.
+LAUNCHERS = ("accelerate.commands.launch", "hrm_scale.launch")
+
+
 def command(module: str, *args: object) -> list[str]:
     return [sys.executable, "-m", module, *map(str, args)]
 
 
-def call(
-    module: str, *args: object, timeout: float = 120, **options: Any
-) -> subprocess.CompletedProcess[str]:
-    """Run a module to its end as a user would."""
-    return subprocess.run(
-        command(module, *args),
-        cwd=ROOT,
-        env=environment(),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        **options,
-    )
+def call(module: str, *args: object, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    """Run a module to its end as a user would. All but launchers run in a fork of a process that
+    has imported torch, which saves seconds."""
+    line = command(module, *args)
+    if module in LAUNCHERS:
+        return subprocess.run(
+            line,
+            cwd=ROOT,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        streams = [Path(folder, name) for name in ("stdout", "stderr")]
+        process = clean_process(_run_module, line[2:], environment(), streams)
+        process.start()
+        process.join(timeout)
+        code = process.exitcode
+        if code is None:
+            process.kill()
+            process.join()
+        out, err = (path.read_text() if path.exists() else "" for path in streams)
+        if code is None:
+            raise subprocess.TimeoutExpired(line, timeout, out, err)
+        return subprocess.CompletedProcess(line, code, out, err)
+
+
+def _run_module(words: list[str], variables: dict[str, str], streams: list[Path]) -> None:
+    """What `python -m WORDS` does, with its output in two files."""
+    os.chdir(ROOT)
+    os.environ.clear()
+    os.environ.update(variables)
+    torch.set_num_threads(1)
+    files = [open(path, "w") for path in streams]  # noqa: SIM115
+    for number, file in enumerate([open(os.devnull), *files]):  # noqa: SIM115
+        os.dup2(file.fileno(), number)
+    sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
+    module, sys.argv = words[0], words
+    sys.modules.pop(module, None)
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
 
 
 def start(module: str, *args: object) -> subprocess.Popen[str]:

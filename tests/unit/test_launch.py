@@ -400,7 +400,7 @@ def test_train_with_an_accelerate_configuration(machine: Machine, tmp_path: Path
     ("command", "module"),
     [
         ("demo", "hrm_scale.demo"),
-        ("test", "pytest"),
+        ("test", "pytest -n auto --dist loadfile --no-loadscope-reorder"),
         ("eval", "hrm_scale.evaluate"),
         ("predict", "hrm_scale.predict"),
         ("play", "hrm_scale.play"),
