@@ -61,14 +61,8 @@ class Saving:
         self._saved_at = self.clock.total_seconds
         self.time_is_up = False
         """Whether `max_time` ends the run now, by the clock of any rank."""
-
-    @property
-    def continue_command(self) -> str:
-        """The command to type to resume from what is saved now."""
-        spent, limit = self.clock.total_seconds, self.config.max_time
-        if self.time_is_up and limit is not None:
-            spent = max(spent, limit)
-        return continue_command(self.config, spent)
+        self.continue_command = ""
+        """The command that resumes from the last save."""
 
     @property
     def minutes_are_up(self) -> bool:
@@ -146,6 +140,10 @@ class Saving:
         # state must not push out the good checkpoints.
         loss = sum(counters["sums"].get("lm_loss", ()))
         self.guard.require_finite(loss, f"up to step {state.step}, which is not saved")
+        spent, limit = self.clock.total_seconds, self.config.max_time
+        if self.time_is_up and limit is not None:
+            spent = max(spent, limit)
+        self.continue_command = continue_command(config, spent)
         document = {
             **counters,
             "command": self.continue_command,
