@@ -52,6 +52,8 @@ def all_ways(run: Path, out: Path) -> None:
     )
 
 
+@pytest.mark.slow
+@pytest.mark.multi
 def test_counts_are_the_same_on_any_number_of_processes_and_in_any_batches(
     trained: Path, tmp_path: Path
 ) -> None:
@@ -159,6 +161,8 @@ def vote(run: Path, out: Path) -> None:
     evaluated(run, batch_size=7, augmentation_counts="1,2,4", output_dir=str(out))
 
 
+@pytest.mark.slow
+@pytest.mark.multi
 def test_arc_votes_are_the_same_on_any_number_of_processes(arc: Path, tmp_path: Path) -> None:
     for ranks in (0, 2, 3):
         run_ranks(ranks, partial(vote, arc, tmp_path / str(ranks)))

@@ -84,7 +84,7 @@ def value_of(path: Path) -> float:
     return float(read_checkpoint(path).part("model")["w"][0])
 
 
-@pytest.mark.parametrize("background", [False, True])
+@pytest.mark.parametrize("background", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("case", ["next step", "same step", "first save", "new best"])
 def test_no_moment_of_a_save_loses_what_was_saved(
     case: str, background: bool, tmp_path: Path
