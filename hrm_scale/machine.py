@@ -1,11 +1,13 @@
-"""Facts about this machine that decide what a run can use: cores, memory, processor features."""
+"""Facts about this machine: cores, memory, processor features, and a clock for all processes."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
@@ -18,6 +20,25 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def boot_clock() -> dict[str, Any]:
+    """A moment that other processes of this machine can measure from (`seconds_since`), whatever
+    becomes of the time of day: JSON values, `boot_id` empty where the system has none."""
+    boot = ""
+    with suppress(OSError):
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    return {"boot_id": boot, "monotonic": time.monotonic()}
+
+
+def seconds_since(moment: Mapping[str, Any]) -> float | None:
+    """Seconds since a `boot_clock`; None when it is of another machine or an earlier boot."""
+    now, then = boot_clock(), moment.get("monotonic")
+    if not now["boot_id"] or moment.get("boot_id") != now["boot_id"]:
+        return None
+    if type(then) is not float or not 0 <= then <= now["monotonic"]:
+        return None
+    return float(now["monotonic"] - then)
 
 
 def _cpu_info() -> Iterator[tuple[str, str]]:

@@ -2,6 +2,8 @@
 
 The lock is the proof on the machine of the process, and on file systems that share locks between
 machines. Elsewhere the age of `heartbeat.json` decides, which the process renews every 5 seconds.
+On the machine of the process ages are measured by its monotonic clock, so that nobody who sets the
+time of day makes a stall or hides one; elsewhere by the time of day.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hrm_scale.machine import seconds_since
 from tools.run_history import Events, number_of, text_of
 
 LOCK = ".lock"
@@ -26,7 +29,10 @@ STALL_SECONDS = 300.0
 
 @dataclass(frozen=True)
 class Heartbeat:
-    """`heartbeat.json`; times in seconds since 1970, None where it does not say."""
+    """`heartbeat.json`; times in seconds since 1970, None where it does not say.
+
+    moment: the `boot_clock` of `time`, empty in those of earlier releases.
+    """
 
     time: float
     progress_time: float
@@ -37,6 +43,12 @@ class Heartbeat:
     total_steps: int | None
     phase: str
     eta_seconds: float | None
+    moment: dict[str, Any]
+
+    def age(self, now: float) -> float:
+        """Seconds since it was written; `now` is the time of day, for those of other machines."""
+        passed = seconds_since(self.moment)
+        return max(now - self.time, 0.0) if passed is None else passed
 
 
 @dataclass(frozen=True)
@@ -52,11 +64,8 @@ class Life:
 
 def read_heartbeat(run_dir: Path) -> Heartbeat | None:
     """The heartbeat, or None when there is none that can be understood."""
-    try:
-        record: Any = json.loads((run_dir / HEARTBEAT).read_bytes())
-    except (FileNotFoundError, ValueError, RecursionError):
-        return None
-    if not isinstance(record, dict) or (beat := number_of(record, "time")) is None:
+    record = _record(run_dir / HEARTBEAT)
+    if record is None or (beat := number_of(record, "time")) is None:
         return None
     progress = number_of(record, "progress_time")
     return Heartbeat(
@@ -69,23 +78,33 @@ def read_heartbeat(run_dir: Path) -> Heartbeat | None:
         total_steps=_whole(record, "total_steps"),
         phase=text_of(record, "phase"),
         eta_seconds=number_of(record, "eta_seconds"),
+        moment=_moment(record),
     )
 
 
 def look(run_dir: Path, heartbeat: Heartbeat | None, events: Events, now: float) -> Life:
     """Whether the run is alive at `now` (seconds since 1970), and what is known of its progress."""
-    taken = _modified(run_dir / LOCK)
-    # Taking the lock touches its file: an older heartbeat is that of the process before.
-    current = heartbeat is not None and (taken is None or heartbeat.time >= taken - 1.0)
+    taken, moment = _modified(run_dir / LOCK), _taken_moment(run_dir / LOCK)
+    current = heartbeat is not None and _is_of_the_holder(heartbeat, moment, taken)
     if not _is_alive(run_dir, heartbeat, events, now):
         return Life(False, "", None, current)
     if heartbeat is not None and current:
         phase = "ending" if heartbeat.phase == ENDED else heartbeat.phase
-        return Life(True, phase, max(now - heartbeat.progress_time, 0.0), True)
+        quiet = heartbeat.age(now) + heartbeat.time - heartbeat.progress_time
+        return Life(True, phase, max(quiet, 0.0), True)
+    if (passed := seconds_since(moment)) is not None:
+        return Life(True, "" if heartbeat is None else "starting", passed, False)
     marks = [taken, *(_modified(run_dir / name) for name in ("metrics.jsonl", "log.txt"))]
     known = [mark for mark in marks if mark is not None]
-    quiet = max(now - max(known), 0.0) if known else None
-    return Life(True, "" if heartbeat is None else "starting", quiet, False)
+    since = max(now - max(known), 0.0) if known else None
+    return Life(True, "" if heartbeat is None else "starting", since, False)
+
+
+def _is_of_the_holder(heartbeat: Heartbeat, moment: dict[str, Any], taken: float | None) -> bool:
+    """Whether the process that took the lock last wrote the heartbeat, and not one before it."""
+    if moment and moment["boot_id"] == heartbeat.moment.get("boot_id"):
+        return bool(heartbeat.moment["monotonic"] >= moment["monotonic"])
+    return taken is None or heartbeat.time >= taken - 1.0
 
 
 def _is_alive(run_dir: Path, heartbeat: Heartbeat | None, events: Events, now: float) -> bool:
@@ -94,7 +113,7 @@ def _is_alive(run_dir: Path, heartbeat: Heartbeat | None, events: Events, now: f
         return True
     if heartbeat is None or heartbeat.phase == ENDED or _has_ended(events, heartbeat):
         return False
-    if now - heartbeat.time > FRESH_SECONDS:
+    if heartbeat.age(now) > FRESH_SECONDS:
         return False
     if heartbeat.host != socket.gethostname():
         return True
@@ -136,6 +155,28 @@ def _process_exists(pid: int) -> bool:
     except (ProcessLookupError, OverflowError):
         return False
     return True
+
+
+def _record(path: Path) -> dict[str, Any] | None:
+    """The JSON object in a small file; None when there is none."""
+    try:
+        record: Any = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def _taken_moment(lock: Path) -> dict[str, Any]:
+    """When the lock was taken last, as `Heartbeat.moment`."""
+    with suppress(OSError):
+        return _moment(_record(lock) or {})
+    return {}
+
+
+def _moment(record: dict[str, Any]) -> dict[str, Any]:
+    """The `boot_clock` in a record; empty when it has none."""
+    at, boot = number_of(record, "monotonic"), text_of(record, "boot_id")
+    return {} if at is None or not boot else {"boot_id": boot, "monotonic": at}
 
 
 def _modified(path: Path) -> float | None:

@@ -14,7 +14,16 @@ from hrm_scale.checkpoint.best import best_checkpoint
 from hrm_scale.checkpoint.discovery import FOLDER, candidates, refusal, runs_here
 from hrm_scale.checkpoint.manifest import MANIFEST
 from hrm_scale.errors import EXIT_OK, EXIT_STOPPED, ConfigError
-from tools.run_alive import HEARTBEAT, LOCK, STALL_SECONDS, Heartbeat, Life, look, read_heartbeat
+from tools.run_alive import (
+    ENDED,
+    HEARTBEAT,
+    LOCK,
+    STALL_SECONDS,
+    Heartbeat,
+    Life,
+    look,
+    read_heartbeat,
+)
 from tools.run_history import (
     EVENTS,
     LOG,
@@ -114,7 +123,7 @@ def examine(run_dir: Path) -> Status:
     if eta is None:
         eta = number_of(metrics.last_train, "perf/eta_seconds")
     ended = events.end or {}
-    ended_at = number_of(ended, "time")
+    ended_ago = _ended_ago(number_of(ended, "time"), beat, now)
     best = metrics.best or (None, None)
     latest = metrics.latest or (None, None)
     return Status(
@@ -144,7 +153,7 @@ def examine(run_dir: Path) -> Status:
         last_warnings=tuple(_warning(record) for record in events.last_warnings),
         exit_code=_whole(ended, "exit_code"),
         ended=text_of(ended, "text"),
-        ended_seconds_ago=None if ended_at is None else max(now - ended_at, 0.0),
+        ended_seconds_ago=ended_ago,
         command=_command(run_dir, saved),
     )
 
@@ -192,6 +201,16 @@ def _state(
     if heartbeat is not None:
         return DIED
     return NEVER_STARTED if reached is None else UNKNOWN
+
+
+def _ended_ago(ended: float | None, heartbeat: Heartbeat | None, now: float) -> float | None:
+    """Seconds since the event of the end; its last heartbeat, a moment before, knows better where
+    the time of day was set."""
+    if ended is None:
+        return None
+    if heartbeat is not None and heartbeat.phase == ENDED:
+        return heartbeat.age(now)
+    return max(now - ended, 0.0)
 
 
 def _saved(run_dir: Path, now: float) -> Saved | None:

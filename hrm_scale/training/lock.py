@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import os
 import time
 from pathlib import Path
 from typing import IO
 
 from hrm_scale.errors import ConfigError
+from hrm_scale.machine import boot_clock
 
 
 def lock_run(run_dir: Path) -> IO[str]:
     """Make the run folder and take it; it is free again when the returned file is closed, also by
-    the death of the process. Raises ConfigError when another process trains in it."""
+    the death of the process. Raises ConfigError when another process trains in it.
+
+    The file holds the moment at which it was taken, a `boot_clock`.
+    """
     run_dir.mkdir(parents=True, exist_ok=True)
-    handle = (run_dir / ".lock").open("w", encoding="utf-8")
+    # Not truncated: it may be another process's.
+    handle = (run_dir / ".lock").open("a", encoding="utf-8")
     # Systems without flock, and file systems that do not offer it, go without the protection.
     with contextlib.suppress(ImportError):
         import fcntl
@@ -37,4 +44,8 @@ def lock_run(run_dir: Path) -> IO[str]:
             ) from None
         except OSError:
             pass
+    with contextlib.suppress(OSError):  # on a full disk only its time says when
+        os.utime(handle.fileno())
+        os.ftruncate(handle.fileno(), 0)
+        os.write(handle.fileno(), json.dumps(boot_clock()).encode())
     return handle

@@ -20,6 +20,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
+from hrm_scale.machine import boot_clock
+
 HEARTBEAT_FILE = "heartbeat.json"
 STACKS_FOLDER = "stacks"
 _EVERY = 5.0  # seconds between two heartbeats
@@ -33,6 +35,7 @@ class Watch:
     stall_seconds: time without progress after which the stacks are printed, once a stall; None
         never prints.
     eta: seconds that are left, if known.
+    now: seconds from any monotonic source: nobody sets it, unlike the time of day.
     """
 
     def __init__(
@@ -43,11 +46,13 @@ class Watch:
         total_steps: int | None,
         stall_seconds: float | None,
         eta: Callable[[], float | None],
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._run_dir, self._rank = run_dir, rank
         self._total, self._stall, self.eta = total_steps, stall_seconds, eta
+        self._now = now
         self._started = time.time()
-        self._progressed = self._started
+        self._progressed = now()
         self._step = step
         self._phase = "starting"
         self._told = False
@@ -74,7 +79,7 @@ class Watch:
 
     def progress(self, step: int) -> None:
         """`step` steps are done, and something more was done just now."""
-        self._step, self._progressed = step, time.time()
+        self._step, self._progressed = step, self._now()
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -88,7 +93,7 @@ class Watch:
             self._enter(before)
 
     def _enter(self, phase: str) -> None:
-        self._phase, self._progressed = phase, time.time()
+        self._phase, self._progressed = phase, self._now()
         self._beat()
 
     def _watch(self) -> None:
@@ -97,7 +102,7 @@ class Watch:
             while not self._ended.wait(pause):
                 arm()
                 self._beat()
-                waited = time.time() - self._progressed
+                waited = self._now() - self._progressed
                 if self._stall is None or waited < self._stall:
                     self._told = False
                 elif not self._told:
@@ -107,9 +112,11 @@ class Watch:
     def _beat(self) -> None:
         if self._rank:
             return
+        now = time.time()
         beat = {
-            "time": time.time(),
-            "progress_time": self._progressed,
+            "time": now,
+            "progress_time": now - (self._now() - self._progressed),
+            **boot_clock(),
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "started": self._started,

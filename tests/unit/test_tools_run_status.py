@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from hrm_scale.checkpoint.manifest import Manifest
 from hrm_scale.checkpoint.tensor_file import FileEntry
 from hrm_scale.errors import ConfigError
+from hrm_scale.machine import boot_clock
 from tools.run import main
 from tools.run_report import as_table, as_text, run_names
 from tools.run_status import EXIT_OF_STATE, Status, examine
@@ -244,6 +245,46 @@ def test_another_host_is_judged_by_its_heartbeat(
         run, host="node-17.elsewhere", time=time.time() - ago, progress_time=time.time() - ago
     )
     assert examine(run).state == state
+
+
+@pytest.mark.skipif(not boot_clock()["boot_id"], reason="needs Linux's boot_id")
+@pytest.mark.parametrize("jump", [5000.0, -5000.0])
+def test_setting_the_time_of_day_changes_nothing_on_the_machine_of_the_run(
+    jump: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def moment(ago: float) -> dict[str, Any]:
+        return {**boot_clock(), "monotonic": time.monotonic() - ago}
+
+    real = time.time
+    events = [start(), end(75, "x"), start(40)]
+    run = make_run(tmp_path, events)
+    monkeypatch.setattr(time, "time", lambda: real() + jump)
+    with held(run):
+        (run / ".lock").write_text(json.dumps(moment(900)))
+        # Written before the clock was set, read afterwards; and the reverse.
+        for now in (real(), time.time()):
+            for quiet, state in ((10.0, "running"), (400.0, "stalled")):
+                write_heartbeat(run, time=now, progress_time=now - quiet, **moment(2))
+                status = examine(run)
+                assert (status.state, status.phase) == (state, "training")
+                assert status.quiet_seconds == pytest.approx(quiet + 2, abs=1)
+        # The process before wrote it: nothing is known of this one yet but when it began.
+        (run / ".lock").write_text(json.dumps(moment(1)))
+        status = examine(run)
+        assert (status.state, status.phase) == ("running", "starting")
+        (run / ".lock").write_text(json.dumps(moment(400)))
+        write_heartbeat(run, time=real(), **moment(500))
+        assert examine(run).state == "stalled"
+    # Ended a moment ago, whatever the time of day was then.
+    write_lines(run / "events.jsonl", [*events, {**end(0, "done"), "time": real()}])
+    write_heartbeat(run, time=real(), phase="ended", **moment(3))
+    assert examine(run).ended_seconds_ago == pytest.approx(3, abs=1)
+    # The lock of another machine's run may not be seen here: its heartbeat is fresh or not.
+    write_lines(run / "events.jsonl", [start()])
+    write_heartbeat(run, host="another", time=real(), progress_time=real(), **moment(10))
+    assert examine(run).state == "running"
+    write_heartbeat(run, host="another", time=time.time(), **moment(100))
+    assert examine(run).state == "died"
 
 
 def test_the_last_heartbeat_of_another_host(tmp_path: Path) -> None:

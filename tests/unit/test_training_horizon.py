@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from hrm_scale.config.schema import ArchConfig, EvaluationConfig, RunConfig
 from hrm_scale.errors import ConfigError
+from hrm_scale.machine import boot_clock, seconds_since
 from hrm_scale.models.flops import mean_training_flops, remaining_flops, training_flops
 from hrm_scale.models.recursion import curriculum_cycles
 from hrm_scale.training.compilation import resolve_compile
@@ -170,6 +172,32 @@ def test_a_second_process_is_refused_until_the_first_one_is_gone(tmp_path: Path)
     finally:
         other.kill()
         other.communicate()
+
+
+def test_the_lock_says_when_it_was_taken(tmp_path: Path) -> None:
+    def taken() -> dict[str, Any]:
+        moment: dict[str, Any] = json.loads((tmp_path / ".lock").read_text())
+        return moment
+
+    before = boot_clock()
+    with lock_run(tmp_path):
+        first = taken()
+        with pytest.raises(ConfigError):
+            lock_run(tmp_path)
+        assert taken() == first  # who does not get it changes nothing
+    with lock_run(tmp_path):
+        assert before["monotonic"] <= first["monotonic"] < taken()["monotonic"]
+    assert first["boot_id"] == before["boot_id"]
+
+
+@pytest.mark.skipif(not boot_clock()["boot_id"], reason="needs Linux's boot_id")
+def test_moments_of_other_machines_are_not_compared() -> None:
+    moment = boot_clock()
+    assert 0 <= (seconds_since(moment) or 0.0) < 60
+    assert seconds_since({**moment, "boot_id": "another"}) is None
+    assert seconds_since({**moment, "monotonic": moment["monotonic"] + 1e6}) is None
+    for junk in ({}, {"boot_id": moment["boot_id"]}, {**moment, "monotonic": "1"}):
+        assert seconds_since(junk) is None
 
 
 def test_the_lock_is_free_after_closing(tmp_path: Path) -> None:

@@ -81,6 +81,27 @@ def test_code_that_never_lets_go_of_the_interpreter_is_told_too(
     assert "Timeout" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize("jump", [3e8, -3e8])
+def test_setting_the_time_of_day_makes_no_stall_and_hides_none(
+    jump: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    set_at, clock = time.time() + jump, [1000.0]
+    with Watch(tmp_path, 0, 0, 100, 1.0, lambda: None, now=lambda: clock[0]) as watch:
+        monkeypatch.setattr(time, "time", lambda: set_at)
+        time.sleep(0.6)  # it looks twice
+        with watch.phase("training"):
+            clock[0] += 0.5
+            with watch.phase("evaluation"):
+                seen = beat(tmp_path)
+            assert (seen["time"], seen["progress_time"]) == (set_at, set_at)
+            assert capfd.readouterr().err == ""
+            clock[0] += 7.0
+            until = time.monotonic() + 30
+            while not (tmp_path / STACKS_FOLDER).exists() and time.monotonic() < until:
+                time.sleep(0.05)
+    assert "no progress for 7 s" in capfd.readouterr().err
+
+
 def test_a_heartbeat_that_cannot_be_written_does_not_matter(tmp_path: Path) -> None:
     with make(tmp_path / "missing") as watch, watch.phase("training"):
         watch.progress(1)
