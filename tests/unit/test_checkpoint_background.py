@@ -122,6 +122,22 @@ def test_the_best_is_kept_and_named(tmp_path: Path) -> None:
     assert manager.warnings == []
 
 
+def test_the_best_may_be_saved_in_the_background(tmp_path: Path) -> None:
+    saves = BackgroundSaves(CheckpointManager(tmp_path, keep_last=1))
+    for step in (1, 2, 3):
+        saves.start(step, parts(float(step)), {}, {}, best=step == 2)
+        assert saves.collect(wait=True) is None
+    assert names(tmp_path) == ["best", "step-00000002", "step-00000003"]
+    assert read_checkpoint(tmp_path / "checkpoints" / "best").step == 2
+
+
+def test_what_was_just_saved_stays_whatever_newer_ones_there_are(tmp_path: Path) -> None:
+    manager = CheckpointManager(tmp_path, keep_last=1)
+    CheckpointManager(tmp_path, keep_last=None).save(9, parts(9.0), {}, {})
+    assert manager.save(2, parts(2.0), {}, {}).is_dir()
+    assert names(tmp_path) == ["step-00000002", "step-00000009"]
+
+
 def test_a_mark_never_dangles(tmp_path: Path) -> None:
     manager = CheckpointManager(tmp_path, keep_last=None)
     for step in (1, 2, 3):
@@ -165,6 +181,9 @@ def test_weights_alone_are_for_evaluation_until_a_whole_one_is_saved(tmp_path: P
     assert manager.last_path == tmp_path / "checkpoints" / "step-00000005"
     file = path / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-1])
+    assert read_checkpoint(tmp_path).step == 5
+    # Older weights never stand before a whole checkpoint.
+    manager.save_weights(4, {"model": parts(4.0)["model"]}, {}, {})
     assert read_checkpoint(tmp_path).step == 5
     manager.save(9, parts(9.0), {}, {})
     assert names(tmp_path) == ["step-00000009"]

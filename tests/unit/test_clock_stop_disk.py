@@ -9,11 +9,15 @@ import signal
 import threading
 from collections import namedtuple
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
+from hrm_scale.config.schema import CheckpointConfig, RunConfig
 from hrm_scale.training.clock import Clock
 from hrm_scale.training.disk import disk_warning
+from hrm_scale.training.saving import Saving
+from hrm_scale.training.snapshot import TrainState
 from hrm_scale.training.stop import StopRequest
 
 
@@ -91,6 +95,12 @@ def test_window_forgets_old_speed() -> None:
     steps(clock, time, 20, 10.0)
     steps(clock, time, 6, 0.1)
     assert clock.steps_per_second == pytest.approx(10.0)
+    # Five intervals it is: one slow step among them shows, and is gone after five more.
+    steps(clock, time, 1, 4.6)
+    steps(clock, time, 4, 0.1)
+    assert clock.steps_per_second == pytest.approx(5 / 5.0)
+    steps(clock, time, 1, 0.1)
+    assert clock.steps_per_second == pytest.approx(10.0)
 
 
 def test_share_of_waiting_for_data() -> None:
@@ -136,6 +146,20 @@ def test_totals_and_eta_survive_a_restart() -> None:
     third = Clock(now=time)
     third.load_state_dict(second.state_dict())
     assert third.total_seconds == pytest.approx(second.total_seconds)
+    # 11 s of pauses in 14 steps of two processes.
+    assert third.eta_seconds(14) == pytest.approx(14 * 2.0 + 11.0)
+
+
+def test_a_save_is_due_after_so_many_minutes(tmp_path: Path) -> None:
+    time = Time()
+    clock, stub = Clock(now=time), cast(Any, None)
+    run = RunConfig(checkpoint=CheckpointConfig(every_minutes=2))
+    state = TrainState()
+    saving = Saving(run, tmp_path, stub, None, stub, {}, stub, stub, clock, stub, stub, stub, state)
+    time.value += 119.0
+    assert not saving.minutes_are_up
+    time.value += 1.0
+    assert saving.minutes_are_up
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1", "SIGINT"])

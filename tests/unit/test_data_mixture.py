@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hrm_scale.data import DatasetWriter, Loader, open_dataset
+from hrm_scale.data.buffers import BufferPool
 from hrm_scale.data.mixture import Mixture, deal
+from hrm_scale.data.stream import ReadOptions
 from hrm_scale.errors import ConfigError
 from tests.unit.data_sets import columns, puzzles, sudoku_meta
 
@@ -112,6 +115,30 @@ def test_evaluation_sees_every_source_once(mixed: Mixture) -> None:
     assert (marks == 2).sum() == SIZES["few"]
     two = [list(mixed.eval_batches("test", 8, rank=rank, ranks=2, limit=9)) for rank in (0, 1)]
     assert len(two[0]) == len(two[1])
+
+
+def test_an_epoch_begins_at_the_first_sources_example(mixed: Mixture) -> None:
+    reader = loader(mixed)
+    marks = reader.fetch(0, 200).labels[:, 0]
+    own = np.flatnonzero(marks == 2)[:: SIZES["few"]]
+    assert [reader.epoch_start(epoch) for epoch in range(5)] == own[:5].tolist()
+    assert [reader.epoch_of(int(at)) for at in own[:5]] == [(epoch, 0) for epoch in range(5)]
+
+
+def test_a_damaged_record_hides_its_own_rows_only(mixed: Mixture, tmp_path: Path) -> None:
+    shutil.copytree(mixed.path.parent, tmp_path / "mix")
+    few = tmp_path / "mix" / "few"
+    (shard,) = (few / "train").glob("shard-*")
+    content = bytearray(shard.read_bytes())
+    content[open_dataset(few).index("train").offset["inputs"][0] + 130] ^= 1
+    shard.write_bytes(content)
+    options = ReadOptions(seed=4, threads=0, on_error="mask", mask_budget=1.0)
+    stream = open_dataset(tmp_path / "mix" / "mix.yaml").stream("train", options)
+    rows, whole = stream.rows([(0, 96)], BufferPool()), loader(mixed).fetch(0, 96)
+    hidden = whole.labels[:, 0] == 2
+    assert rows.damaged is not None
+    assert np.array_equal(rows.damaged, hidden)
+    assert np.array_equal(rows.labels[~hidden], whole.labels[~hidden])
 
 
 def test_one_pass_over_all_sources_is_an_epoch(mixed: Mixture) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import threading
+from collections.abc import Generator
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -13,7 +17,8 @@ from hypothesis import strategies as st
 from hrm_scale.data import Loader, open_dataset
 from hrm_scale.data.counter import draws, make_key, mix, permutation
 from hrm_scale.data.groups import GroupTable
-from hrm_scale.data.order import Layout, Order
+from hrm_scale.data.order import AHEAD, Layout, Order
+from hrm_scale.data.prefetch import ordered
 from hrm_scale.errors import ConfigError, DataError
 from tests.unit.data_sets import row_numbers, write_dense, write_grouped, write_online
 
@@ -61,6 +66,51 @@ def test_epochs_seeds_and_windows_give_different_orders() -> None:
     assert first != numbers(plain_order(records, None), records, 0, 400)
     other = Order(Layout(np.array(records), np.array([0, 8])), 2, 4)
     assert first != numbers(other, records, 0, 400)
+
+
+@pytest.mark.parametrize(
+    ("records", "stripes", "window"),
+    [
+        ([50], [0, 1], None),
+        ([50] * 8, [0, 8], 3),
+        ([50] * 8, [0, 8], 8),
+        ([8] * 6, [0, 2, 4, 6], 1),
+    ],
+)
+def test_no_epoch_repeats_another(
+    records: list[int], stripes: list[int], window: int | None
+) -> None:
+    """Neither rows, nor records, nor the order of stripes: each is drawn anew, windows included."""
+    order = Order(Layout(np.array(records), np.array(stripes)), 1, window)
+    length, epochs = sum(records[: stripes[1]]), 24
+    whole = [order.pieces(e * length, (e + 1) * length) for e in range(epochs)]
+    rows = [tuple(np.concatenate([piece.rows for piece in pieces])) for pieces in whole]
+    assert len(set(rows)) == epochs
+    windows = [tuple(piece.rows) for pieces in whole for piece in pieces if len(piece.rows) > 7]
+    assert len(set(windows)) == len(windows)
+    cycle = len(stripes) - 1
+    if cycle > 1:
+        turns = [pieces[0].records[0] // 2 for pieces in whole]
+        assert len({tuple(turns[at : at + cycle]) for at in range(0, epochs, cycle)}) > 1
+
+
+def test_what_is_read_ahead_is_what_comes_next() -> None:
+    records = [4] * 6
+    order = plain_order(records, 2)
+    pieces = order.pieces(0, 4 * sum(records))
+    for at, piece in enumerate(pieces[:-AHEAD]):
+        coming = [record for later in pieces[at + 1 : at + 1 + AHEAD] for record in later.records]
+        assert order.coming(piece) == coming
+
+
+def test_items_are_made_ahead_in_order_until_nobody_asks() -> None:
+    taken = itertools.count()
+    items = cast(Generator[int], ordered(lambda n: -n, taken, threads=2, ahead=3))
+    assert [next(items) for _ in range(5)] == [0, -1, -2, -3, -4]
+    # Three wait or are under way behind the last that was handed out.
+    assert next(taken) == 5 + 3
+    items.close()
+    assert not [t for t in threading.enumerate() if t.name.startswith("hrm-data")]
 
 
 def test_permutation_is_fair() -> None:

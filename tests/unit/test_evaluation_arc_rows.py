@@ -15,6 +15,7 @@ from hrm_scale.errors import DataError
 from hrm_scale.evaluation.arc.rows import ArcRows
 from hrm_scale.evaluation.arc.score import score, submission
 from hrm_scale.evaluation.arc.votes import ArcVotes
+from hrm_scale.evaluation.voting import arc_questions, chosen_rows
 from shards import arc
 from tests.unit.arc_asked import asked, variants
 from tests.unit.arc_sets import build_arc, random_tasks, write_tasks
@@ -101,6 +102,28 @@ def test_expected_counts_the_chosen_rows(built: Path) -> None:
     chosen = np.array([0, 1, len(rows) - 1])
     assert rows.expected(chosen).tolist() == [2, 0, 0, 1]
     assert rows.expected(chosen[:0]).tolist() == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize(("ranks", "limit"), [(1, None), (3, None), (4, 9), (3, 2)])
+def test_every_row_is_asked_once_whoever_asks_it(
+    built: Path, ranks: int, limit: int | None
+) -> None:
+    dataset = open_dataset(built)
+    rows = ArcRows(dataset)
+    chosen = chosen_rows(rows, limit, seed=3)
+    shares = [
+        [
+            index
+            for part in arc_questions(rows, chosen, dataset.meta, 5, rank, ranks)
+            for index in part.index.tolist()
+        ]
+        for rank in range(ranks)
+    ]
+    assert len({len(share) for share in shares}) == 1
+    # In the order of rows, so that the rows of a task lie together on one rank.
+    asked_for = [index for share in shares for index in share if index >= 0]
+    assert asked_for == (list(range(len(rows))) if chosen is None else sorted(chosen.tolist()))
+    assert len(asked_for) == (limit or len(rows))
 
 
 def test_rows_of_the_blank_identifier_have_no_task(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from hrm_scale.evaluation.evaluate import evaluate
 from hrm_scale.evaluation.report import best_baseline, render_results
 from hrm_scale.evaluation.rollout import Answers, Asked, rollout
 from hrm_scale.evaluation.row_threads import row_threads
+from hrm_scale.evaluation.step_counts import StepCounts
 from hrm_scale.evaluation.tally import Tally
 from hrm_scale.models.act import ActModel
 from hrm_scale.models.inference import Reasoner
@@ -27,7 +28,7 @@ from tests.runs import assert_same_bits
 from tests.tiny_models import IGNORED, eval_steps, random_batch, tiny_model
 from tests.unit.data_sets import sudoku_meta, write_online
 
-VOCAB, CELLS, PAD = 5, 4, 0
+VOCAB, CELLS, PAD = 5, 4, 1
 LOSS = "softmax_cross_entropy"
 CPU = torch.device("cpu")
 
@@ -99,7 +100,7 @@ def tally_of(
 def test_tally_equals_counting_by_hand(seed: int, rows: int, size: int, ease: float) -> None:
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 3, (rows, CELLS)).astype(np.int32)
-    labels[rng.random(rows) < 0.3] = 0  # rows that a constant solves
+    labels[rng.random(rows) < 0.3] = rng.integers(0, 2)  # rows that a constant solves
     inputs = np.where(rng.random((rows, CELLS)) < ease, labels, 1).astype(np.int32)
     logits = rng.normal(size=(rows, CELLS, VOCAB)).astype(np.float32)
     np.put_along_axis(logits, labels[..., None], 4 * ease, -1)
@@ -134,6 +135,21 @@ def test_answers_know_which_rows_are_solved() -> None:
     assert answers.solved.tolist() == [True, False, False]
     assert answers.scored.tolist() == [True, True, False]
     assert answers.share.tolist() == [1.0, 0.75, 0.0]
+
+
+def test_a_halting_value_of_zero_means_right() -> None:
+    """As in the loss: a sigmoid of 1/2 counts as a claim to be right."""
+    labels = np.zeros((4, CELLS), np.int32)
+    logits = np.zeros((4, CELLS, VOCAB), np.float32)
+    logits[:3, :, 0], logits[3, :, 1] = 1, 1
+    answers = answers_of(labels, labels, logits, np.zeros(4, np.float32))
+    tally, counts = Tally(VOCAB, PAD, LOSS, CPU), StepCounts([4], CPU)
+    tally.add(answers)
+    counts.add(answers)
+    (row,) = counts.result(counts.sums())
+    found = tally.result()
+    assert (row["exact"], row["q_halt_accuracy"]) == (3, 0.75)
+    assert (found["exact_accuracy"], found["q_halt_accuracy"]) == (0.75, 0.75)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from hrm_scale.models import ActModel, Draws, act_loss, build_model, refill
-from hrm_scale.models.act import random_states
+from hrm_scale.models.act import Noise, random_states
 from hrm_scale.models.base import RecursiveCore
 from hrm_scale.models.config import ModelConfig
 from hrm_scale.models.layers import short_convolution
@@ -185,6 +185,17 @@ def test_a_slot_draws_the_same_noise_wherever_it_is(name: str) -> None:
         torch.testing.assert_close(parts, z, rtol=1e-4, atol=1e-4)
     quiet, _ = step_of(model_of(name=name, relaxation=0.9))
     assert (quiet.z[0] - whole.z[0]).abs().max() > 0.05
+
+
+def test_every_update_of_a_state_draws_other_noise() -> None:
+    core = model_of(name="hrm_v2", noise_scale=0.1).inner
+    assert isinstance(core, RecursiveCore)
+    stack, z, noise = core.cast().stacks["H_level"], torch.randn(2, 17, 32), Noise(KEYS[:2])
+    quiet = core.update(stack, z, z, None)
+    for number in range(3):
+        drawn = core.update(stack, z, z, noise) - quiet
+        expected = 0.1 * normal(KEYS[:2], number, (17, 32))
+        torch.testing.assert_close(drawn, expected, rtol=0, atol=1e-5)
 
 
 def test_noise_needs_its_keys_and_leaves_evaluation_alone() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hrm_scale.data import Dataset, Loader, open_dataset
+from hrm_scale.data import Batch, Dataset, Loader, open_dataset
 from hrm_scale.engine import PlainEngine
 from hrm_scale.models import Carry
 from hrm_scale.training.feed import AlwaysFeed, Feed, OnHaltFeed, open_feed
@@ -122,6 +124,28 @@ def test_always_feeds_every_slot_anew(dataset: Dataset, accumulation: int, start
                 np.testing.assert_array_equal(ours.numpy(), value)
     finally:
         feed.close()
+
+
+@pytest.mark.parametrize("refill", ["always", "on_halt"])
+def test_identifiers_are_offered_by_micro_step(refill: str) -> None:
+    def samples(start: int, stop: int) -> Batch:
+        return Batch(*[np.arange(start, stop, dtype=np.int32)] * 3)
+
+    parts = [samples(start, start + 2) for start in range(0, 8, 2)]
+    loader: Any = SimpleNamespace(batches=lambda _: iter([parts]), fetch=samples)
+    offered: list[list[int]] = []
+    feed = open_feed(
+        refill,
+        loader,
+        PlainEngine("cpu"),
+        0,
+        global_batch=8,
+        accumulation=4,
+        offer=lambda ids: offered.extend(column.tolist() for column in ids),
+    )
+    batches = feed.next(None)
+    assert offered == [batch["puzzle_identifiers"].tolist() for batch in batches]
+    assert offered == [[0, 1], [2, 3], [4, 5], [6, 7]]
 
 
 @pytest.mark.parametrize(("refill", "kind"), [("always", AlwaysFeed), ("on_halt", OnHaltFeed)])

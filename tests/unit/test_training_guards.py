@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hrm_scale.config.schema import EarlyStoppingConfig, GuardsConfig
@@ -18,7 +18,7 @@ from hrm_scale.engine.plain import PlainEngine
 from hrm_scale.errors import EXIT_NON_FINITE, NonFiniteError
 from hrm_scale.models import Carry, Outputs
 from hrm_scale.training.early_stopping import EarlyStopping
-from hrm_scale.training.guards import Guard, free_lost_slots
+from hrm_scale.training.guards import Fault, Guard, free_lost_slots
 from hrm_scale.training.step import MicroStep, StepResult
 
 NAN = math.nan
@@ -107,9 +107,45 @@ def test_a_step_that_nobody_has_read_is_named_when_it_is_noticed(tmp_path: Path)
         setting.guard.remember(step, (8 * step - 8, 8 * step), result(loss))
     with pytest.raises(NonFiniteError, match=r"not finite at step 4, samples \[24, 32\)"):
         setting.check(6, NAN, NAN)
+    # What was unread before a step that is well was well too, and is forgotten.
+    setting.guard.remember(7, (48, 56), result(NAN))
+    assert setting.check(8)
+    with pytest.raises(NonFiniteError, match=r"loss is nan at step 9"):
+        setting.check(9, NAN, NAN)
     setting.guard.remember(7, (48, 56), result(NAN))
     with pytest.raises(NonFiniteError, match=r"at step 7, samples \[48, 56\)"):
         setting.guard.reported(8, {"train/lm_loss": NAN})
+
+
+def test_the_earliest_fault_of_all_ranks_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setting = Setting(tmp_path)
+    setting.guard.remember(5, (32, 40), result(NAN))
+    others = [None, Fault(4, (24, 32), "loss is not finite"), Fault(6, (40, 48), "lost")]
+    monkeypatch.setattr(setting.engine, "gather_objects", lambda mine: [*others, mine])
+    with pytest.raises(NonFiniteError, match=r"at step 4, samples \[24, 32\)"):
+        setting.check(7, NAN, NAN)
+
+
+def test_the_limit_counts_over_a_restart(tmp_path: Path) -> None:
+    first, second = (Setting(tmp_path, non_finite="skip", limit=2) for _ in range(2))
+    for step in (1, 2):
+        assert not first.check(step, NAN, NAN)
+    second.guard.load_state_dict(json.loads(json.dumps(first.guard.state_dict())))
+    assert second.guard.skipped == 2
+    with pytest.raises(NonFiniteError, match=r"guards\.limit=2"):
+        second.check(3, NAN, NAN)
+
+
+def test_a_spike_that_goes_on_is_not_told_again_after_a_restart(tmp_path: Path) -> None:
+    first, second = (Setting(tmp_path, loss_spike=3.0) for _ in range(2))
+    for step in range(1, 21):
+        first.guard.reported(step, {"train/lm_loss": 1.0})
+    first.guard.reported(21, {"train/lm_loss": 9.0})
+    second.guard.load_state_dict(json.loads(json.dumps(first.guard.state_dict())))
+    second.guard.reported(22, {"train/lm_loss": 9.0})
+    assert (len(first.said), second.said) == (1, [])
 
 
 def test_a_spike_is_told_once_and_survives_a_restart(tmp_path: Path) -> None:
@@ -176,6 +212,7 @@ def test_a_loss_is_better_when_it_is_lower_by_min_delta() -> None:
 
 @settings(deadline=None, max_examples=50)
 @given(values=st.lists(st.floats(0, 1), min_size=1, max_size=30), cut=st.integers(0, 30))
+@example(values=[0.1, 0.5, 0.2], cut=2)
 def test_a_restart_changes_nothing(values: list[float], cut: int) -> None:
     straight, broken = early(patience=3), early(patience=3)
     for step, value in enumerate(values):

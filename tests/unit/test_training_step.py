@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,7 +24,13 @@ from hrm_scale.optim.adam_atan2 import make_adam_atan2
 from hrm_scale.optim.puzzle_table import DeviceTable
 from hrm_scale.training.draws import draws_of, exploration_draws, noise_keys
 from hrm_scale.training.metrics import reduced_metrics
-from hrm_scale.training.snapshot import TrainState, load_model, put_back, take
+from hrm_scale.training.snapshot import (
+    TrainState,
+    evaluations_done,
+    load_model,
+    put_back,
+    take,
+)
 from hrm_scale.training.step import Rates, StepResult, train_step
 from tests.runs import assert_same_bits
 from tests.tiny_models import random_batch, tiny_model
@@ -145,9 +152,16 @@ class Setting:
 @pytest.mark.parametrize("accumulation", [2, 4, 8])
 def test_slices_add_up_to_the_whole_batch(accumulation: int) -> None:
     whole, sliced = Setting(), Setting(accumulation)
-    early = 0
+    early, norms = 0, []
+
+    def look(result: StepResult, norm: float) -> bool:
+        # The optimizers would not notice another scale of the loss.
+        norms.append(norm)
+        return True
+
     for _ in range(6):
-        one, several = whole.step(), sliced.step()
+        one, several = whole.step(look), sliced.step(look)
+        assert norms[-2] == pytest.approx(norms[-1], rel=1e-3)
         for name, value in one.metrics.items():
             assert float(several.metrics[name]) == pytest.approx(float(value), rel=1e-4, abs=1e-6)
         for field in ("halted", "steps"):
@@ -158,6 +172,37 @@ def test_slices_add_up_to_the_whole_batch(accumulation: int) -> None:
     assert early > 0
     for name, value in whole.everything().items():
         torch.testing.assert_close(sliced.everything()[name], value, rtol=0, atol=2e-5)
+
+
+class SecondOfTwo(PlainEngine):
+    """One process that plays rank 1 of 2; rank 0 holds the negative of whatever it sends."""
+
+    def exchange(self, last: bool) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def gather_rows(self, rows: Tensor) -> Tensor:
+        other = rows.clone()
+        ids, grads = other[..., 0].view(torch.int32), other[..., 1:]
+        ids += 100
+        grads.neg_()
+        return torch.cat((other, rows))
+
+
+def test_the_table_gets_gradients_of_all_ranks_in_slot_order() -> None:
+    """Slot order is micro-step, then rank, then row: sums of a puzzle's slots are rounded alike
+    on any number of ranks."""
+    setting, seen = Setting(MICRO), []
+    setting.engine.__class__ = SecondOfTwo
+    setting.engine.rank, setting.engine.ranks = 1, 2
+    setting.table.update = lambda ids, grads, *_: seen.append((ids, grads))  # type: ignore[method-assign]
+    result = setting.step()
+    ((ids, grads),) = seen
+    own = [carry.data["puzzle_identifiers"] for carry in result.carries]
+    assert torch.equal(ids, torch.cat([part for mine in own for part in (mine + 100, mine)]))
+    parts = [micro.puzzle_grads for micro in result.micro]
+    assert all(part is not None and part.any() for part in parts)
+    expected = [share for part in parts if part is not None for share in (-part, part)]
+    assert torch.equal(grads, torch.cat(expected))
 
 
 def test_what_the_guard_raises_leaves_parameters_and_table_alone() -> None:
@@ -228,7 +273,8 @@ def test_losses_are_per_row_and_the_rest_per_halted_row() -> None:
 
 
 def snapshot(setting: Setting, folder: Path) -> TrainState:
-    state = TrainState(3, 24, setting.carries, {"lm_loss": torch.tensor(0.1).double()}, 3, 2)
+    sums = {"lm_loss": torch.tensor(0.1).double()}
+    state = TrainState(3, 24, setting.carries, sums, 3, evaluated=2, finished=1)
     parts, counters = take(
         setting.engine, setting.table, state, accumulation=setting.accumulation, global_batch=ROWS
     )
@@ -280,6 +326,29 @@ def test_carries_are_read_by_slot_under_another_accumulation(tmp_path: Path) -> 
     for level in range(2):
         joined = torch.cat([carry.z[level] for carry in carries])
         assert torch.equal(joined, torch.cat([carry.z[level] for carry in first.carries]))
+
+
+def test_more_ranks_than_were_saved_share_a_sum_once(tmp_path: Path) -> None:
+    first = Setting(MICRO)
+    first.step()
+    snapshot(first, tmp_path)
+    sums = []
+    for rank in (0, 1):
+        other = Setting(MICRO)
+        other.engine.rank, other.engine.ranks = rank, 2
+        sums.append(float(restore(other, tmp_path).sums["lm_loss"]))
+    assert sums == [float(torch.tensor(0.1)), 0.0]
+
+
+@pytest.mark.parametrize(
+    ("evaluated", "finished", "done"), [(0, 0, 0), (6, 0, 0), (7, 0, 1), (7, 7, None), (7, 6, 1)]
+)
+def test_evaluations_of_a_checkpoints_step_are_counted(
+    evaluated: int, finished: int, done: int | None
+) -> None:
+    state = {"evaluated": evaluated, "finished": finished}
+    checkpoint: Any = SimpleNamespace(step=7, state=state)
+    assert evaluations_done(checkpoint) == done
 
 
 def test_a_checkpoint_of_another_model_changes_nothing(tmp_path: Path) -> None:
