@@ -43,6 +43,7 @@ from hrm_scale.errors import (
     EXIT_INTERRUPTED,
     EXIT_NON_FINITE,
     EXIT_OK,
+    EXIT_PEER_LOST,
     EXIT_STOPPED,
     EnvironmentProblem,
     Stopped,
@@ -243,14 +244,14 @@ class Agent(LocalElasticAgent):
 
 def _worst(codes: Iterable[int]) -> int:
     """The exit code that says most about a failure: a documented one, else the signal that killed
-    a worker, else 1. What the agent ended itself (SIGTERM) says least."""
+    a worker, else 1. What only lost another worker, or the agent ended (SIGTERM), says least."""
 
     def weight(code: int) -> int:
         if code in _FINAL:
             return 0
-        if code < 0:
-            return 3 if code == -signal.SIGTERM else 1
-        return 2
+        if code in (EXIT_PEER_LOST, -signal.SIGTERM):
+            return 3 if code > 0 else 4
+        return 1 if code < 0 else 2
 
     code = min((code for code in codes if code), key=weight, default=EXIT_INTERNAL)
     return 128 - code if code < 0 else code

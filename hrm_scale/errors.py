@@ -20,6 +20,7 @@ EXIT_DATA = 3
 EXIT_CHECKPOINT = 4
 EXIT_ENVIRONMENT = 5
 EXIT_NON_FINITE = 6
+EXIT_PEER_LOST = 7
 EXIT_STOPPED = 75
 EXIT_INTERRUPTED = 130
 
@@ -62,6 +63,12 @@ class NonFiniteError(HrmError):
     """Loss or gradient became NaN or infinite."""
 
     exit_code = EXIT_NON_FINITE
+
+
+class PeerLost(HrmError):
+    """Another process of the run is gone or does not answer; why is in its own output."""
+
+    exit_code = EXIT_PEER_LOST
 
 
 class Stopped(HrmError):

@@ -28,8 +28,11 @@ def main(arguments: list[str]) -> int:
         error.told = int(os.environ.get("RANK", "0")) > 0  # every process reads the same arguments
         raise
     if resolved is not None:
-        run(resolved.run)
-        _processes(resolved.run.engine.device).close()
+        from hrm_scale.engine.fate import lost_peers
+
+        with lost_peers():
+            run(resolved.run)
+            _processes(resolved.run.engine.device).close()
     return 0
 
 

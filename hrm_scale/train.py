@@ -47,12 +47,16 @@ def main(arguments: list[str]) -> int:
         raise
     if resolved is not None:
         stop_without_launcher()
-        run(resolved)
+        from hrm_scale.engine.fate import lost_peers
+
+        with lost_peers():
+            run(resolved)
     return 0
 
 
 def run(resolved: Resolved[RunConfig]) -> Trainer:
     """Train as configured, from the newest checkpoint if there is one; returns the finished run."""
+    from hrm_scale.engine.fate import lost_peer
     from hrm_scale.training.build import build_trainer
 
     trainer = build_trainer(resolved.run, resolved.presets)
@@ -81,6 +85,8 @@ def run(resolved: Resolved[RunConfig]) -> Trainer:
             code, text = EXIT_INTERRUPTED, "interrupted"
             raise KeyboardInterrupt from None
         text = f"{type(error).__name__}: {error}"
+        if (lost := lost_peer(error)) is not None:
+            code, text = lost.exit_code, str(lost)
         raise
     finally:
         trainer.loader.close()

@@ -15,6 +15,7 @@ from hrm_scale.errors import (
     EXIT_INTERRUPTED,
     EXIT_NON_FINITE,
     EXIT_OK,
+    EXIT_PEER_LOST,
     EXIT_STOPPED,
 )
 from hrm_scale.reporting.lines import duration
@@ -38,6 +39,7 @@ MEANING = {
     EXIT_CHECKPOINT: "a checkpoint missing, damaged or not saved",
     EXIT_ENVIRONMENT: "the machine could not do what was asked",
     EXIT_NON_FINITE: "loss or gradient not finite",
+    EXIT_PEER_LOST: "another process of the run was lost",
     EXIT_STOPPED: "stopped on request, state saved",
     EXIT_INTERRUPTED: "interrupted by a second Ctrl-C, nothing saved",
 }

@@ -1,7 +1,8 @@
-"""One rank's user error, told to all, so that none waits for a rank that has given up."""
+"""What one rank does when another fails: its user error is told to all, its death is one line."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Any
 
 import torch.distributed as dist
 
-from hrm_scale.errors import HrmError
+from hrm_scale.errors import HrmError, PeerLost
 
 
 @dataclass(frozen=True)
@@ -55,4 +56,28 @@ def shared_fate(rank: int, ranks: int, group: dist.ProcessGroup | None) -> Itera
         outcome = gather_objects(_Failure(error.exit_code), ranks, group)
         first = next(r for r, value in enumerate(outcome) if isinstance(value, _Failure))
         error.told = first != rank
+        raise
+
+
+def lost_peer(error: Exception) -> PeerLost | None:
+    """The error for the user where torch says that it cannot reach another process; else None."""
+    # gloo's errors have no class of their own.
+    if not isinstance(error, dist.DistError) and "gloo/transport" not in str(error):
+        return None
+    first = (str(error).splitlines() or [""])[0]
+    reason = re.sub(r"^\[[^]]*\] ", "", first).split(". ")[0][:200]
+    return PeerLost(
+        f"another process of this run is gone or does not answer ({reason}): the output of the one"
+        " that ended first says why; started again, the run resumes from its newest checkpoint"
+    )
+
+
+@contextmanager
+def lost_peers() -> Iterator[None]:
+    """Inside, torch's errors about a process that is gone are `PeerLost`."""
+    try:
+        yield
+    except RuntimeError as error:
+        if (lost := lost_peer(error)) is not None:
+            raise lost from error
         raise

@@ -110,6 +110,7 @@ def test_a_killed_worker_is_replaced_and_the_run_ends_the_same(
     first, then = (int(step) for step in re.findall(r"resumed at step (\d+)", output))
     assert (first, then >= 30) == (10, True), output
     assert not list(run.glob("checkpoints/superseded*"))
+    assert "Traceback" not in output  # of those who lost it
     if launcher == "hrm_scale.launch":
         said = "rank 0 was killed by SIGKILL; starting all again from the newest checkpoint"
         assert f"launch: {said} (restart 1 of 2)" in output

@@ -14,9 +14,11 @@ from unittest.mock import MagicMock
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.distributed import DistBackendError, DistNetworkError
 
 from hrm_scale import train
-from hrm_scale.errors import CheckpointError, NonFiniteError, Stopped
+from hrm_scale.engine.fate import lost_peers
+from hrm_scale.errors import CheckpointError, NonFiniteError, PeerLost, Stopped
 from hrm_scale.reporting import Reporter, Sink, open_reporter
 from hrm_scale.reporting.console import LineSink
 from hrm_scale.reporting.events import EventsSink
@@ -171,6 +173,30 @@ def test_wandb_is_not_told_steps_twice(tmp_path: Path) -> None:
     assert run.steps == [5, 10, 10, 15, 15]
 
 
+GLOO = (
+    "[/build/gloo/transport/tcp/pair.cc:553] Connection closed by peer [127.0.0.1]:8086. This is"
+    " typically caused by a remote worker crashing.\nCheck the logs"
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "lost"),
+    [
+        (RuntimeError(GLOO), True),
+        (DistBackendError("NCCL error in: x.cpp:1, remote process exited\nLast error:"), True),
+        (DistNetworkError("The client socket has timed out"), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+    ],
+)
+def test_a_process_that_is_gone_is_one_line(error: RuntimeError, lost: bool) -> None:
+    with pytest.raises(PeerLost if lost else RuntimeError) as caught, lost_peers():
+        raise error
+    if isinstance(caught.value, PeerLost):
+        assert caught.value.exit_code == 7
+        assert len(str(caught.value).splitlines()) == 1
+        assert "pair.cc" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("error", "code", "text"),
     [
@@ -180,6 +206,7 @@ def test_wandb_is_not_told_steps_twice(tmp_path: Path) -> None:
         (CheckpointError("last save failed"), 4, "last save failed"),
         (KeyboardInterrupt(), 130, "interrupted"),
         (ZeroDivisionError("division by zero"), 1, "ZeroDivisionError: division by zero"),
+        (RuntimeError(GLOO), 7, "is gone or does not answer (Connection closed by peer"),
         (OSError("s3://AKIAABCDEFGHIJKLMNOP:s3cr3tvalue@bucket gone"), 1, "bucket gone"),
     ],
 )
