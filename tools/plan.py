@@ -1,7 +1,7 @@
 """What a run needs before it is started: `python -m tools.plan experiment=NAME hardware=NAME`.
 
 Memory of a GPU, what to change so that it fits, length, disk and network. Nothing is trained and no
-GPU is needed. Exit status 2 when nothing fits.
+GPU is needed. For a CPU a few real steps are timed. Exit status 2 when nothing fits.
 """
 
 from __future__ import annotations
@@ -14,11 +14,17 @@ from hrm_scale.command_line import Parser
 from hrm_scale.errors import ConfigError, run_cli
 
 if TYPE_CHECKING:
+    from hrm_scale.planning.job import Job
     from hrm_scale.planning.plan import Plan
+    from hrm_scale.training.horizon import Horizon
 
 _MACHINES = (
-    "laptop_8gb, laptop_12gb, laptop_16gb, single_24gb, single_80gb, h100_8x, h100_multinode"
+    "laptop_8gb, laptop_12gb, laptop_16gb, single_24gb, single_80gb, h100_8x, h100_multinode, cpu"
 )
+
+
+# FLOP that a few cores do in a day, at 60 GFLOP/s.
+_CPU_WORK = 5e15
 
 
 def main(arguments: list[str]) -> int:
@@ -51,28 +57,48 @@ def main(arguments: list[str]) -> int:
 
 def _plan(settings: list[str], machine: str | None, options: argparse.Namespace) -> Plan:
     from hrm_scale.config.compose import compose
-    from hrm_scale.planning.hardware import choose_machine
+    from hrm_scale.planning.hardware import CPU, choose_machine, default_machine
     from hrm_scale.planning.job import make_job
     from hrm_scale.planning.plan import make_plan
     from hrm_scale.training.horizon import plan_horizon
 
-    run = compose(settings).run
-    chosen = choose_machine(
-        machine,
-        vram=options.vram,
-        gpus=options.gpus,
-        nodes=options.nodes,
-        bandwidth=options.bandwidth,
-    )
+    given = {name: getattr(options, name) for name in ("vram", "gpus", "nodes", "bandwidth")}
+    run, chosen, assumed = compose(settings).run, choose_machine(machine, **given), None
     job = make_job(run, chosen)
     horizon = plan_horizon(run, job.task.examples_per_epoch, job.model)
+    if machine is None:
+        what = default_machine(options.gpus, options.nodes)
+        if all(value is None for value in given.values()) and _suits_cpu(job, horizon):
+            what, chosen = "this CPU, which the run is small enough for", choose_machine(CPU)
+        elif options.vram is not None:
+            what = f"speed and links of {what}"
+        assumed = f"{what}; for another type hardware=NAME or --vram GIB"
+    if chosen.is_cpu:
+        if run.engine.device == "cuda":
+            raise ConfigError("hardware=cpu and engine.device=cuda exclude each other")
+        job = make_job(compose([*settings, "engine.device=cpu"]).run, chosen)
     return make_plan(
         job,
         steps=horizon.total_steps,
         limit=horizon.limit,
         rate=options.rate,
         arguments=settings,
+        assumed=assumed,
     )
+
+
+def _suits_cpu(job: Job, horizon: Horizon) -> bool:
+    """Whether a run without a named machine is planned for the CPU: it is to use it, or there is no
+    GPU here and the work is done in about a day."""
+    import torch
+
+    from hrm_scale.models.flops import training_flops
+
+    device = job.run.engine.device
+    if device != "auto" or torch.cuda.is_available():
+        return device == "cpu"
+    work = horizon.total_steps * job.run.global_batch_size * training_flops(job.model, 1)
+    return work <= _CPU_WORK
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -80,8 +106,10 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m tools.plan",
         description="Memory, length, disk and network of a run, and what to change so that it "
         "fits. The global batch and what is learned are never changed.",
-        epilog=f"hardware: {_MACHINES} (default laptop_16gb). All other KEY=VALUE are those of "
-        "`python -m hrm_scale.train`. Exit codes: 0 fits, 2 nothing fits or wrong arguments.",
+        epilog=f"hardware: {_MACHINES} (this one). Without hardware= one GPU of laptop_16gb, "
+        "several of h100_8x, or for a small run on a machine without a GPU its CPU. All other "
+        "KEY=VALUE are those of `python -m hrm_scale.train`. Exit codes: 0 fits, 2 nothing fits "
+        "or wrong arguments.",
     )
     parser.add_argument(
         "settings", nargs="*", metavar="KEY=VALUE", help="hardware=NAME, and keys of a run"

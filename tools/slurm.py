@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import argparse
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hrm_scale.errors import ConfigError, EnvironmentProblem, run_cli
+from hrm_scale.errors import ConfigError, EnvironmentProblem, HrmError, run_cli
 from hrm_scale.launch import OneLineParser, check_batch, count, count_or_none
 
 if TYPE_CHECKING:
@@ -68,6 +70,8 @@ def main(arguments: list[str]) -> int:
     script.parent.mkdir(parents=True, exist_ok=True)
     script.write_text(text, encoding="utf-8")
     script.chmod(0o755)
+    for warning in _warnings(run, options):
+        print(f"warning: {warning}", file=sys.stderr)
     print(f"wrote {script}: {options.nodes} x {processes} processes, log in {job.log_path}")
     if options.submit:
         print(f"submitted as job {_submit(script)}")
@@ -135,8 +139,48 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="how often the job goes back into the queue (default: 100)",
     )
+    add(
+        "--vram",
+        type=float,
+        metavar="GIB",
+        help="memory of one GPU: warn when the run does not fit it",
+    )
     add("--submit", action="store_true", help="hand it to sbatch")
     return parser
+
+
+def _warnings(run: RunConfig, options: argparse.Namespace) -> Iterator[str]:
+    """What would end the job when its turn comes: data that are missing here, GPUs too small."""
+    from hrm_scale.config.data_build import build_hint
+    from hrm_scale.data import is_dataset
+
+    if not is_dataset(run.data_path):
+        remedy = build_hint(run) or "build or copy it there"
+        yield f"data_path={run.data_path} is not there: {remedy}, before the job starts"
+    if not options.gpus_per_node:
+        return
+    machine = f"--gpus {options.gpus_per_node} --nodes {options.nodes}"
+    if options.vram is None:
+        yield (
+            "memory was not planned: give --vram GIB here, or type `python -m tools.plan"
+            f" {shlex.join(options.settings)} --vram GIB {machine}`"
+        )
+        return
+    from hrm_scale.planning.choose import choose
+    from hrm_scale.planning.hardware import GIB, choose_machine
+    from hrm_scale.planning.job import make_job
+
+    try:
+        gpus = {"gpus": options.gpus_per_node, "nodes": options.nodes}
+        job = make_job(run, choose_machine(None, vram=options.vram, **gpus))
+        choice = choose(job)
+    except HrmError as error:
+        yield f"memory: {error}"
+        return
+    if choice.changes:
+        keys = " ".join(f"{change.key}={change.value}" for change in choice.changes)
+        needed = f"{choice.as_given.needed / GIB:.1f} of {options.vram:g} GiB"
+        yield f"memory: as given the run needs {needed} of a GPU; add {keys}"
 
 
 def _line(text: str) -> str:

@@ -134,16 +134,18 @@ def recompute_share(job: Job) -> float:
 def _nothing_fits(job: Job, least: int, setting: Setting) -> str:
     machine = job.machine
     helps = []
-    if job.sharding.stage is None:
+    if job.sharding.stage is None and not machine.is_cpu:
         for sharding in _stronger(job):
             other = replace(job, sharding=sharding)
             if memory(other, setting).needed <= machine.memory:
                 helps.append(f"{sharding} (engine.deepspeed=PATH)")
                 break
-    helps += ["more or larger GPUs (--gpus, --vram)", "a smaller model (arch=hrm_v1)"]
+    more = "more memory" if machine.is_cpu else "more or larger GPUs (--gpus, --vram)"
+    helps += [more, "a smaller model (arch=hrm_v1)"]
     rows = job.rows_of_rank // setting.accumulation
+    there = f"{machine.memory / GIB:.1f} GiB {'free' if machine.is_cpu else 'a GPU'}"
     return (
-        f"nothing fits: {machine.name} has {machine.memory / GIB:.1f} GiB a GPU, the smallest plan"
+        f"nothing fits: {machine.name} has {there}, the smallest plan"
         f" (micro-batch {rows}, checkpointing {'on' if setting.checkpointing else 'off'}, table"
         f" {setting.placement}) needs {least / GIB:.1f} GiB; what helps: {'; '.join(helps)}"
     )

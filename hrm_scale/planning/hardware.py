@@ -5,19 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from hrm_scale.errors import ConfigError, nearest
+from hrm_scale.machine import cpu_model, memory_bytes, usable_cores
 
 MIB = 1 << 20
 GIB = 1 << 30
+CPU = "cpu"
 
 
 @dataclass(frozen=True)
 class Hardware:
-    """One class of machine. Everything here is quoted, not measured.
+    """One class of machine. Of GPUs everything here is quoted, not measured.
 
     `memory` bytes of one device as its driver reports it; `reserve` bytes that a run cannot have:
     CUDA context, fragmentation, compile workspace, on a laptop the display. `gpus` a node, `nodes`.
     `peak_flops` dense bf16 FLOP/s of one device; `bandwidth` bytes/s that one device sends over
-    the slowest link of a ring, in one direction; None where there is one device only.
+    the slowest link of a ring, in one direction; None where there is one device only. `slack`:
+    what the process takes beyond what torch allocates, as a share of it.
     """
 
     name: str
@@ -29,6 +32,11 @@ class Hardware:
     bandwidth: float | None
     example: str
     link: str
+    slack: float = 0.0
+
+    @property
+    def is_cpu(self) -> bool:
+        return self.name == CPU
 
     @property
     def usable(self) -> int:
@@ -84,6 +92,27 @@ MACHINES = {
 }
 
 
+# Peak resident size of `experiment=sudoku_cpu`, less what torch was predicted to allocate, with a
+# model of one row and of 64 and 128 rows (docs/memory.md).
+_PROCESS, _MALLOC_SLACK = 420 * MIB, 0.35
+
+
+def this_cpu() -> Hardware:
+    """The CPU at hand and the memory that is free now. Its matrix rate is not quoted: a plan takes
+    real steps."""
+    total, available = memory_bytes()
+    cores = usable_cores()
+    example = f"{cpu_model() or 'CPU'}, {cores} core{'s' if cores != 1 else ''}"
+    return Hardware(
+        CPU, available or total, _PROCESS, 1, 1, 0.0, None, example, "", slack=_MALLOC_SLACK
+    )
+
+
+def default_machine(gpus: int | None, nodes: int | None) -> str:
+    """The machine that is assumed where none is named: a laptop has one GPU, a cluster more."""
+    return "h100_8x" if (gpus or 1) * (nodes or 1) > 1 else "laptop_16gb"
+
+
 def choose_machine(
     name: str | None,
     *,
@@ -94,23 +123,24 @@ def choose_machine(
 ) -> Hardware:
     """The machine called `name`, with what is given in its place.
 
-    `vram` in GiB, `bandwidth` in GB/s. Raises ConfigError for an unknown name or a figure that is
-    not positive.
+    Without a name that of `default_machine`. `vram` in GiB,
+    `bandwidth` in GB/s. Raises ConfigError for an unknown name or a figure that is not positive.
     """
-    for option, value in (
-        ("--vram", vram),
-        ("--gpus", gpus),
-        ("--nodes", nodes),
-        ("--bandwidth", bandwidth),
-    ):
+    given = {"--vram": vram, "--gpus": gpus, "--nodes": nodes, "--bandwidth": bandwidth}
+    for option, value in given.items():
         if value is not None and not 0 < value < float("inf"):
             raise ConfigError(f"{option} {value:g} is not above 0; allowed: a positive number")
+    if name == CPU:
+        if typed := [option for option, value in given.items() if value is not None]:
+            raise ConfigError(f"hardware=cpu has no GPUs: leave out {', '.join(typed)}")
+        return this_cpu()
     if name is not None and name not in MACHINES:
+        known = [*MACHINES, CPU]
         raise ConfigError(
-            f"hardware={name} (command line) is not known.{nearest(name, list(MACHINES))} Allowed:"
-            f" {', '.join(MACHINES)}; or give the memory of a GPU: --vram 12"
+            f"hardware={name} (command line) is not known.{nearest(name, known)} Allowed:"
+            f" {', '.join(known)}; or give the memory of a GPU: --vram 12"
         )
-    machine = MACHINES[name or "laptop_16gb"]
+    machine = MACHINES[name or default_machine(gpus, nodes)]
     changes: dict[str, object] = {}
     if vram is not None:
         changes |= {"memory": round(vram * GIB), "name": f"{vram:g} GiB GPU", "example": "given"}

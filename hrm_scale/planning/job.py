@@ -99,7 +99,9 @@ def memory(job: Job, setting: Setting) -> Memory:
         table_width=model.puzzle_emb_ndim,
         states=latent_states(model),
     )
-    return memory_of(load, reading, job.sharding, setting.placement, job.machine.reserve)
+    found = memory_of(load, reading, job.sharding, setting.placement, job.machine.reserve)
+    slack = round(job.machine.slack * found.allocated)
+    return replace(found, reserve=found.reserve + slack)
 
 
 def predicted_peak(job: Job, setting: Setting) -> int:

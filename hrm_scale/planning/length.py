@@ -15,35 +15,50 @@ ASSUMED_MFU = 0.3
 
 
 @dataclass(frozen=True)
+class Speed:
+    """Examples/s over all devices, how it is known (a mark of `plan.MARKS`), and a remark."""
+
+    rate: float
+    source: str
+    note: str
+
+
+@dataclass(frozen=True)
 class Length:
-    """`steps` and `samples` of the run; mean `flops` of one example and step; `rate` examples/s of
-    all devices, and whether it was given; `seconds` of training, evaluation and saving left out."""
+    """`steps` and `samples` of the run; mean `flops` of one example and step; `seconds` of
+    training, evaluation and saving left out."""
 
     steps: int
     samples: int
     limit: str
     flops: float
-    rate: float
-    rate_given: bool
+    speed: Speed
 
     @property
     def seconds(self) -> float:
-        return self.samples / self.rate
+        return self.samples / self.speed.rate
 
 
-def length_of(job: Job, steps: int, limit: str, recompute: float, rate: float | None) -> Length:
-    """`recompute`: work added by checkpointing as a share of a step's; `rate` if it is known."""
-    flops = mean_training_flops(job.model, 1, job.run.arch.depth_curriculum != "off")
-    if rate is None:
-        machine = job.machine
-        assumed = ASSUMED_MFU * machine.peak_flops * machine.ranks / (flops * (1 + recompute))
-    return Length(
-        steps,
-        steps * job.run.global_batch_size,
-        limit,
-        flops,
-        assumed if rate is None else rate,
-        rate is not None,
+def mean_flops(job: Job) -> float:
+    """Work of one example and step, the mean over the run."""
+    return mean_training_flops(job.model, 1, job.run.arch.depth_curriculum != "off")
+
+
+def length_of(job: Job, steps: int, limit: str, speed: Speed) -> Length:
+    """What a run of `steps` steps at `speed` is."""
+    return Length(steps, steps * job.run.global_batch_size, limit, mean_flops(job), speed)
+
+
+def assumed_speed(job: Job, recompute: float) -> Speed:
+    """A share of the vendor's rate. `recompute`: work added by checkpointing, as a share of a
+    step's."""
+    machine = job.machine
+    reached = ASSUMED_MFU * machine.peak_flops * machine.ranks
+    peak = f"{machine.peak_flops / 1e12:.0f} TFLOP/s"
+    return Speed(
+        reached / (mean_flops(job) * (1 + recompute)),
+        "assumed",
+        f"{100 * ASSUMED_MFU:.0f} % of {peak} a GPU; nothing was measured",
     )
 
 

@@ -1,22 +1,31 @@
-"""The planned step taken for real on this machine's GPU, and its peak memory beside the plan's."""
+"""The planned step taken for real on this machine: its peak memory on a GPU, its speed on a CPU."""
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
+from statistics import median
+from typing import TYPE_CHECKING
 
 import torch
 from torch.optim import Optimizer
 
 from hrm_scale.errors import EnvironmentProblem
-from hrm_scale.models import ActModel, Carry, Draws, act_loss, build_model, refill
+from hrm_scale.models import ActModel, Carry, Draws, ModelConfig, act_loss, build_model, refill
+from hrm_scale.models.flops import training_flops
 from hrm_scale.optim.choose import make_optimizer
 from hrm_scale.optim.ema import WeightAverage
 from hrm_scale.optim.puzzle_table import DeviceTable, PuzzleTable
 from hrm_scale.planning.hardware import GIB
 from hrm_scale.planning.job import Job, Setting, predicted_peak
-from hrm_scale.planning.plan import Plan
+from hrm_scale.planning.length import Speed, mean_flops
 from hrm_scale.planning.probe import zero_batch
 
+if TYPE_CHECKING:
+    from hrm_scale.planning.plan import Plan
+
+# Timed steps on a CPU, and about how long one may take.
+_TIMED, _SECONDS = 3, 1.0
 # The first step makes the optimizer's state; the second is like all later ones.
 _STEPS = 3
 
@@ -35,18 +44,7 @@ def measured_peak(job: Job, setting: Setting) -> int:
     torch.cuda.reset_peak_memory_stats(device)
     before = torch.cuda.memory_allocated(device)
     config = replace(job.model, activation_checkpointing=setting.checkpointing)
-    with device:
-        model = build_model(config).train()
-    run = job.run
-    optimizer = make_optimizer(
-        model.named_parameters(),
-        device,
-        name=run.optimizer,
-        betas=(run.beta1, run.beta2),
-        weight_decay=run.weight_decay,
-    )
-    if run.ema:
-        WeightAverage(optimizer, run.ema_rate)
+    model, optimizer = _built(job, config, device)
     table = None
     if job.has_table:
         # A table elsewhere leaves only the rows of a step on the device.
@@ -60,6 +58,52 @@ def measured_peak(job: Job, setting: Setting) -> int:
         carries = _step(model, optimizer, table, carries, batches, loss_type)
     torch.cuda.synchronize(device)
     return torch.cuda.max_memory_allocated(device) - before
+
+
+def measured_speed(job: Job, setting: Setting) -> Speed:
+    """Examples/s of real training steps on this CPU: the planned model and micro-batch, not
+    compiled; fewer rows where a step would take more than some seconds."""
+    config = replace(job.model, activation_checkpointing=setting.checkpointing, compile=False)
+    device = torch.device("cpu")
+    model, optimizer = _built(job, config, device)
+    # Only the rows of a step are read.
+    table = DeviceTable(1, config.puzzle_emb_ndim, device) if job.has_table else None
+
+    def seconds(rows: int) -> float:
+        batch = zero_batch(config, rows, device)
+        carries = [model.initial_carry(batch)]
+        start = time.perf_counter()
+        _step(model, optimizer, table, carries, [batch], job.run.arch.loss.loss_type)
+        return time.perf_counter() - start
+
+    most = job.rows_of_rank // setting.accumulation
+    seconds(1)  # makes the optimizer's state
+    rows = 1
+    # A row costs less among many: as many as the run has, unless that takes too long.
+    while rows < most and seconds(rows) < _SECONDS:
+        rows = min(most, 2 * rows)
+    rate = rows / median(seconds(rows) for _ in range(_TIMED))
+    rate *= training_flops(config, 1) / mean_flops(job)  # taken at full depth
+    threads = torch.get_num_threads()
+    note = f"{_TIMED} steps of {rows} rows, {threads} thread{'s' * (threads > 1)}, not compiled"
+    return Speed(rate, "measured", note)
+
+
+def _built(job: Job, config: ModelConfig, device: torch.device) -> tuple[ActModel, Optimizer]:
+    """The model with the run's optimizer and averages."""
+    with device:
+        model = build_model(config).train()
+    run = job.run
+    optimizer = make_optimizer(
+        model.named_parameters(),
+        device,
+        name=run.optimizer,
+        betas=(run.beta1, run.beta2),
+        weight_decay=run.weight_decay,
+    )
+    if run.ema:
+        WeightAverage(optimizer, run.ema_rate)
+    return model, optimizer
 
 
 def _step(

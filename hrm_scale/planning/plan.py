@@ -6,16 +6,21 @@ import shlex
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from hrm_scale.planning.choose import Choice, choose, recompute_share
-from hrm_scale.planning.hardware import GIB
+from hrm_scale.planning.hardware import GIB, MIB
 from hrm_scale.planning.job import Job
-from hrm_scale.planning.length import Length, checkpoint_bytes, length_of
+from hrm_scale.planning.length import Length, Speed, assumed_speed, checkpoint_bytes, length_of
+from hrm_scale.planning.measure import measured_speed
 from hrm_scale.planning.memory import Sharding, Static, static_bytes
 from hrm_scale.planning.wire import Wire, wire_bytes
 
 PROBED, COMPUTED, QUOTED, GIVEN, ASSUMED = "probe", "computed", "quoted", "given", "assumed"
+MEASURED = "measured"
 MARKS = {
     PROBED: "measured by the probe",
+    MEASURED: "on this machine, just now",
     COMPUTED: "worked out from a formula",
     QUOTED: "somebody else's figure",
     GIVEN: "from the command line, a preset or the data set",
@@ -40,14 +45,18 @@ class Plan:
     choice: Choice
     length: Length
     arguments: list[str]
+    assumed: str | None
+    """What machine was assumed, where none was given."""
 
     def command(self) -> str:
         """What to type to train as planned."""
         keys = [f"{change.key}={change.value}" for change in self.choice.changes]
         changed = {change.key for change in self.choice.changes}
         kept = [a for a in self.arguments if a.lstrip("+").split("=")[0] not in changed]
-        words = shlex.join(["-m", "hrm_scale.train", *kept, *keys])
         machine = self.job.machine
+        if machine.is_cpu and torch.cuda.is_available():
+            kept = [*kept, "engine.device=cpu"]
+        words = shlex.join(["-m", "hrm_scale.train", *kept, *keys])
         if machine.ranks == 1:
             return f"python {words}"
         launch = f"torchrun --nproc_per_node {machine.gpus}"
@@ -57,17 +66,37 @@ class Plan:
 
 
 def make_plan(
-    job: Job, *, steps: int, limit: str, rate: float | None, arguments: list[str]
+    job: Job,
+    *,
+    steps: int,
+    limit: str,
+    rate: float | None,
+    arguments: list[str],
+    assumed: str | None = None,
 ) -> Plan:
-    """Choose, and work out everything else. Raises ConfigError when nothing fits."""
+    """Choose, and work out everything else; on a CPU, take some real steps for the speed.
+
+    Raises ConfigError when nothing fits.
+    """
     choice = choose(job)
-    recompute = recompute_share(job) if choice.setting.checkpointing else 0.0
-    return Plan(job, choice, length_of(job, steps, limit, recompute, rate), arguments)
+    if rate is not None:
+        speed = Speed(rate, GIVEN, "--rate")
+    elif job.machine.is_cpu:
+        speed = measured_speed(job, choice.setting)
+    else:
+        recompute = recompute_share(job) if choice.setting.checkpointing else 0.0
+        speed = assumed_speed(job, recompute)
+    return Plan(job, choice, length_of(job, steps, limit, speed), arguments, assumed)
 
 
 def memory_rows(plan: Plan) -> list[Row]:
-    """Memory of one GPU at the worst moment of a step; the last rows are sum and GPU."""
-    job, memory, setting = plan.job, plan.choice.memory, plan.choice.setting
+    """Memory of one device at the worst moment of a step; the last rows are sum and device."""
+    job, machine, memory, setting = (
+        plan.job,
+        plan.job.machine,
+        plan.choice.memory,
+        plan.choice.setting,
+    )
     static = memory.static
     rows_of_step = job.rows_of_rank // setting.accumulation
     gradients = static.gradients if memory.gradients_at_peak else 0
@@ -107,16 +136,22 @@ def memory_rows(plan: Plan) -> list[Row]:
         _size("logits and loss", memory.loss, PROBED, "float64 for stablemax"),
         _size("passing values", memory.passing, PROBED, f"worst in {memory.moment}"),
         _size("workspace", memory.workspace, QUOTED, "matrix library"),
-        _size("reserve", memory.reserve, QUOTED, "CUDA context, fragmentation, display"),
-        _size("sum", memory.needed, COMPUTED, f"{memory.needed / job.machine.memory:.0%} of a GPU"),
-        _size(
-            "one GPU",
-            job.machine.memory,
-            GIVEN if job.machine.example == "given" else QUOTED,
-            job.machine.example,
-        ),
     ]
-    return rows
+    share = f"{memory.needed / machine.memory:.0%} of"
+    if machine.is_cpu:
+        return [
+            *rows,
+            _size("reserve", memory.reserve, QUOTED, "Python, torch, slack of the allocator"),
+            _size("sum", memory.needed, COMPUTED, f"{share} it"),
+            _size("free memory", machine.memory, MEASURED, machine.example),
+        ]
+    given = machine.example == "given"
+    return [
+        *rows,
+        _size("reserve", memory.reserve, QUOTED, "CUDA context, fragmentation, display"),
+        _size("sum", memory.needed, COMPUTED, f"{share} a GPU"),
+        _size("one GPU", machine.memory, GIVEN if given else QUOTED, machine.example),
+    ]
 
 
 def run_rows(plan: Plan) -> list[Row]:
@@ -124,12 +159,7 @@ def run_rows(plan: Plan) -> list[Row]:
     job, length = plan.job, plan.length
     one = checkpoint_bytes(job)
     keep = job.run.checkpoint.keep_last
-    mark = GIVEN if length.rate_given else ASSUMED
-    speed = (
-        "--rate"
-        if length.rate_given
-        else f"30 % of {job.machine.peak_flops / 1e12:.0f} TFLOP/s a GPU; nothing was measured"
-    )
+    speed = length.speed
     rows = [
         Row("steps", f"{length.steps:,}", COMPUTED, f"set by {length.limit}", length.steps),
         Row("samples", f"{length.samples:,}", COMPUTED, "offered", length.samples),
@@ -140,11 +170,17 @@ def run_rows(plan: Plan) -> list[Row]:
             "an example and step",
             length.flops,
         ),
-        Row("speed", f"{length.rate:,.0f} examples/s", mark, speed, length.rate),
+        Row(
+            "speed",
+            f"{speed.rate:,.{_digits(speed.rate)}f} examples/s",
+            speed.source,
+            speed.note,
+            speed.rate,
+        ),
         Row(
             "time",
             _duration(length.seconds),
-            COMPUTED if length.rate_given else ASSUMED,
+            ASSUMED if speed.source == ASSUMED else COMPUTED,
             "training only",
             length.seconds,
         ),
@@ -190,6 +226,7 @@ def as_json(plan: Plan) -> dict[str, Any]:
     return {
         "fits": True,
         "machine": job.machine.name,
+        "assumed_machine": plan.assumed,
         "ranks": job.sharding.ranks,
         "parameters": job.parameters,
         "global_batch_size": job.run.global_batch_size,
@@ -227,7 +264,12 @@ def assumptions(job: Job) -> dict[str, str]:
 
 
 def _size(name: str, amount: int, mark: str, note: str) -> Row:
-    return Row(name, f"{amount / GIB:.2f} GiB", mark, note, amount)
+    text = f"{amount / GIB:.2f} GiB" if amount >= 0.1 * GIB else f"{amount / MIB:.1f} MiB"
+    return Row(name, text, mark, note, amount)
+
+
+def _digits(rate: float) -> int:
+    return 0 if rate >= 10 else 2
 
 
 def _duration(seconds: float) -> str:

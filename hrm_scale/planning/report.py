@@ -22,12 +22,14 @@ def as_text(plan: Plan) -> str:
     job, choice = plan.job, plan.choice
     machine, setting = job.machine, choice.setting
     rows = job.rows_of_rank // setting.accumulation
-    gpus = f"{machine.ranks} GPU{'s' if machine.ranks > 1 else ''}"
+    gpus = f"{machine.ranks} GPU{'s' if machine.ranks > 1 else ''} of"
+    devices = f"{machine.example}, free" if machine.is_cpu else gpus
     batch = f"{job.run.global_batch_size} = "
     batch += f"{machine.ranks} ranks x " if machine.ranks > 1 else ""
     batch += f"{setting.accumulation} micro-step{'s' if setting.accumulation > 1 else ''} x {rows}"
     head = [
-        ("machine", f"{machine.name}: {gpus} of {machine.memory / GIB:.1f} GiB"),
+        *([("assumed", plan.assumed)] if plan.assumed else []),
+        ("machine", f"{machine.name}: {devices} {machine.memory / GIB:.1f} GiB"),
         ("model", f"{job.run.arch.name}, {job.parameters:,} parameters"),
         (
             "data",
@@ -39,10 +41,12 @@ def as_text(plan: Plan) -> str:
         ("counted", ", ".join(assumptions(job).values())),
     ]
     lines = [f"{name:<10} {text}" for name, text in head]
-    lines += ["", f"Memory of a GPU (predicted peak of torch {_gib(choice.memory.allocated)})"]
+    whose = "the process" if machine.is_cpu else "a GPU"
+    lines += ["", f"Memory of {whose} (predicted peak of torch {_gib(choice.memory.allocated)})"]
     lines += _table(memory_rows(plan), ruled=2)
     lines += ["", "The run", *_table(run_rows(plan))]
-    lines += ["", *_stages(plan)]
+    if not machine.is_cpu:
+        lines += ["", *_stages(plan)]
     lines += ["", *_changes(plan), "", "Type:", f"  {plan.command()}", ""]
     lines += [f"{mark:<8}  {meaning}" for mark, meaning in MARKS.items()]
     return "\n".join(line.rstrip() for line in lines)

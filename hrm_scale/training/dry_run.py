@@ -13,7 +13,7 @@ from hrm_scale.config.schema import RunConfig
 from hrm_scale.errors import CheckpointError
 from hrm_scale.planning.hardware import GIB, choose_machine
 from hrm_scale.planning.job import Job, make_job
-from hrm_scale.planning.length import checkpoint_bytes, length_of
+from hrm_scale.planning.length import assumed_speed, checkpoint_bytes, length_of
 from hrm_scale.planning.memory import FP32, static_bytes
 from hrm_scale.redaction import redact
 from hrm_scale.reporting import render_banner
@@ -68,7 +68,7 @@ def _start(run: RunConfig) -> tuple[str, str]:
 
 
 def _length_rows(job: Job, horizon: Horizon) -> list[tuple[str, str, str]]:
-    length = length_of(job, horizon.total_steps, horizon.limit, 0.0, None)
+    length = length_of(job, horizon.total_steps, horizon.limit, assumed_speed(job, 0.0))
     work = f"{length.flops / 1e9:,.{1 if length.flops > 1e10 else 3}f} GFLOP"
     each = "an example and step"
     if horizon.limit == "max_time":

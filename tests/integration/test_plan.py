@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from hrm_scale.config.compose import compose
 from hrm_scale.errors import ConfigError
 from hrm_scale.planning.check import CASES, Checked, check, compiled_cases, table
 from hrm_scale.planning.hardware import MACHINES
-from tests.runs import saved_steps, train_here
+from tests.runs import command, environment, saved_steps, train_here
 from tests.unit.data_sets import write_online
 from tools.plan import main
 
@@ -79,10 +81,84 @@ def test_a_small_gpu_takes_more_steps_of_help(capsys: pytest.CaptureFixture[str]
 
 
 @pytest.mark.parametrize(
+    ("words", "assumed", "memory"),
+    [
+        (["experiment=arc1"], "laptop_16gb;", MACHINES["laptop_16gb"].memory),
+        (
+            ["experiment=arc1", "--gpus", "8", "--nodes", "4"],
+            "h100_8x;",
+            MACHINES["h100_8x"].memory,
+        ),
+        (["experiment=arc1", "--vram", "24"], "speed and links of laptop_16gb;", 24 << 30),
+    ],
+)
+def test_what_was_assumed_comes_first(
+    words: list[str], assumed: str, memory: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 0
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first.split(maxsplit=1)[0] == "assumed"
+    assert first.split(maxsplit=1)[1].startswith(assumed)
+    plan = plan_of(capsys, *words)
+    assert str(plan["assumed_machine"]).startswith(assumed)
+    assert plan["memory"]["one GPU"]["value"] == memory  # type: ignore[index]
+    assert plan_of(capsys, "experiment=arc1", LAPTOP)["assumed_machine"] is None
+
+
+CPU_RECIPE = ["experiment=sudoku_cpu", "arch.hidden_size=32"]
+
+
+@pytest.mark.parametrize(
+    ("words", "gpu_here", "machine"),
+    [
+        (CPU_RECIPE, False, "cpu"),
+        (["experiment=sudoku_cpu"], True, "laptop_16gb"),
+        ([*CPU_RECIPE, "engine.device=cpu"], True, "cpu"),
+        ([*CPU_RECIPE, "hardware=cpu"], True, "cpu"),
+        (["experiment=sudoku_cpu", LAPTOP], False, "laptop_16gb"),
+        (["experiment=sudoku_best"], False, "laptop_16gb"),
+    ],
+)
+def test_a_small_run_without_a_gpu_is_planned_for_the_cpu(
+    words: list[str],
+    gpu_here: bool,
+    machine: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: gpu_here)
+    plan = plan_of(capsys, *words)
+    assert plan["machine"] == machine
+    speed = plan["run"]["speed"]  # type: ignore[index]
+    assert speed["value"] > 0
+    assert speed["from"] == ("measured" if machine == "cpu" else "assumed")
+    # On a machine with a GPU the printed command must say that it is not wanted.
+    assert ("engine.device=cpu" in str(plan["command"])) == (machine == "cpu" and gpu_here)
+
+
+@pytest.mark.slow
+def test_a_process_on_the_cpu_takes_the_memory_that_is_planned(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, run = tmp_path / "sudoku", tmp_path / "run"
+    write_online(data, size=9, examples=200)
+    words = ["experiment=sudoku_cpu", f"data_path={data}", "max_steps=2", "evaluation.limit=1"]
+    plan = plan_of(capsys, *words, "hardware=cpu")
+    quiet = ["engine.device=cpu", f"checkpoint_path={run}", "log.wandb=off", "log.console=quiet"]
+    process = subprocess.Popen(command("hrm_scale.train", *words, *quiet), env=environment())
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    planned = plan["memory"]["sum"]["value"]  # type: ignore[index]
+    assert planned == pytest.approx(usage.ru_maxrss * 1024, rel=0.15)
+
+
+@pytest.mark.parametrize(
     ("words", "says"),
     [
         (["arch=hrm_1b", "experiment=arc1", LAPTOP], "nothing fits"),
         (["experiment=arc1", "hardware=toaster"], "hardware=toaster"),
+        (["engine.device=cuda", "hardware=cpu"], "exclude each other"),
         (["experiment=arc1", "--vram", "much"], "--vram"),
         (["experiment=arc1", "--rate", "0"], "--rate 0"),
         (["experiment=arc1", "--gpus", "7"], "cannot be shared by 7"),

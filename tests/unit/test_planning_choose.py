@@ -14,7 +14,7 @@ from hrm_scale.planning import choose as subject
 from hrm_scale.planning.choose import choose
 from hrm_scale.planning.hardware import choose_machine
 from hrm_scale.planning.job import Job, Setting, make_job
-from hrm_scale.planning.length import length_of
+from hrm_scale.planning.length import assumed_speed, length_of
 from hrm_scale.planning.memory import Memory, static_bytes
 
 GIVEN = Setting(1, False, "device")
@@ -102,7 +102,7 @@ def test_the_length_counts_the_work_of_a_curriculum() -> None:
     def flops(curriculum: str) -> float:
         settings = ["experiment=arc1", "arch=trm", f"arch.depth_curriculum={curriculum}"]
         job = make_job(compose([*settings, "max_steps=100"]).run, choose_machine("single_80gb"))
-        return length_of(job, 100, "max_steps", 0.0, None).flops
+        return length_of(job, 100, "max_steps", assumed_speed(job, 0.0)).flops
 
     # 30 % of the steps at a third of the depth, 30 % at two thirds.
     assert 0.45 < flops("cgar") / flops("off") < 0.7

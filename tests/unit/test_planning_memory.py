@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from hrm_scale.errors import ConfigError
+from hrm_scale.planning import hardware
 from hrm_scale.planning.hardware import GIB, MACHINES, choose_machine
 from hrm_scale.planning.memory import (
     Load,
@@ -135,8 +136,23 @@ def test_machines() -> None:
     assert (
         choose_machine("h100_8x", nodes=2).bandwidth == choose_machine("h100_multinode").bandwidth
     )
+    # Several GPUs without a name are a cluster's, not laptops.
+    cluster = choose_machine(None, gpus=8, nodes=4)
+    assert (cluster.name, cluster.ranks) == ("h100_8x", 32)
+    assert cluster.memory == MACHINES["h100_8x"].memory
+    assert choose_machine(None, vram=24, nodes=2).memory == 24 * GIB
     for machine in MACHINES.values():
         assert 0 < machine.reserve < machine.usable < machine.memory
+
+
+def test_the_cpu_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "memory_bytes", lambda: (8 * GIB, 3 * GIB))
+    machine = choose_machine("cpu")
+    assert machine.is_cpu
+    assert (machine.memory, machine.ranks) == (3 * GIB, 1)
+    # Where the system does not tell what is free, all of it.
+    monkeypatch.setattr(hardware, "memory_bytes", lambda: (8 * GIB, 0))
+    assert choose_machine("cpu").memory == 8 * GIB
 
 
 @pytest.mark.parametrize(
@@ -146,6 +162,7 @@ def test_machines() -> None:
         (None, {"vram": -1.0}, "--vram -1 is not above 0"),
         (None, {"vram": 1.0}, "leaves nothing"),
         (None, {"gpus": 0}, "--gpus 0"),
+        ("cpu", {"gpus": 2, "vram": 8}, "leave out --vram, --gpus"),
         (None, {"bandwidth": float("nan")}, "--bandwidth nan"),
     ],
 )

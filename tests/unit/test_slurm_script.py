@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hrm_scale.errors import ConfigError, EnvironmentProblem
+from tests.unit.data_sets import write_online
 from tools import slurm
 from tools.slurm_script import BatchJob, batch_script
 
@@ -346,3 +347,31 @@ def test_submits(
     sbatch.write_text("#!/bin/sh\necho 'invalid partition' >&2; exit 1\n")
     with pytest.raises(EnvironmentProblem, match=r"sbatch refused .*: invalid partition"):
         slurm.main([*RUN, "--submit", "--output", "j"])
+
+
+@pytest.mark.parametrize(
+    ("words", "warns"),
+    [
+        (["--gpus-per-node", "8", "data_path=nope"], ["--output-dir nope", "tools.plan"]),
+        (["--gpus-per-node", "8", "data_path=set"], ["tools.plan"]),
+        (["--gpus-per-node", "0", "data_path=s3://bucket/set"], []),
+        (["--gpus-per-node", "8", "--vram", "16", "data_path=set"], []),
+        (["--gpus-per-node", "1", "--vram", "3", "data_path=set"], ["engine.accumulation=4"]),
+        (["--gpus-per-node", "8", "--vram", "3", "arch=hrm_1b", "data_path=set"], ["nothing fits"]),
+    ],
+)
+def test_missing_data_and_memory_that_was_not_planned_are_warned_of(
+    words: list[str],
+    warns: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_online(tmp_path / "set", size=9, examples=20)
+    assert slurm.main(["--nodes", "1", *words, "experiment=sudoku_extreme_1k"]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == len(warns)
+    for line, says in zip(lines, warns, strict=True):
+        assert line.startswith("warning: ")
+        assert says in line
