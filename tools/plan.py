@@ -90,14 +90,13 @@ def _plan(settings: list[str], machine: str | None, options: argparse.Namespace)
 def _suits_cpu(job: Job, horizon: Horizon) -> bool:
     """Whether a run without a named machine is planned for the CPU: it is to use it, or there is no
     GPU here and the work is done in about a day."""
-    import torch
-
-    from hrm_scale.models.flops import training_flops
+    from hrm_scale.planning import hardware
+    from hrm_scale.planning.length import mean_flops
 
     device = job.run.engine.device
-    if device != "auto" or torch.cuda.is_available():
+    if device != "auto" or hardware.gpu_here():
         return device == "cpu"
-    work = horizon.total_steps * job.run.global_batch_size * training_flops(job.model, 1)
+    work = horizon.total_steps * job.run.global_batch_size * mean_flops(job)
     return work <= _CPU_WORK
 
 

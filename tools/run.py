@@ -96,7 +96,8 @@ def _parser() -> argparse.ArgumentParser:
         "--out",
         type=Path,
         metavar="FILE",
-        help="picture to write, .png or .svg (default RUN_DIR/plot.png, of several runs plot.png)",
+        help="picture to write, .png or .svg (default: plot.png in RUN_DIR, of several runs in the "
+        "folder above the first)",
     )
     plot.add_argument(
         "--metrics",

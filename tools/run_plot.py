@@ -63,7 +63,8 @@ def draw(
 ) -> Path:
     """Draw runs into one picture and return where it is.
 
-    out: a `.png` or `.svg` file; None is `RUN_DIR/plot.png`, or `plot.png` here for several runs.
+    out: a `.png` or `.svg` file; None is `RUN_DIR/plot.png`, for several runs `plot.png` in the
+    folder above the first.
     metrics: a panel each, none for the usual six. axis: `step`, `samples`, `hours` or `flops`.
     smooth: points that a training curve is averaged over.
 
@@ -103,7 +104,10 @@ def draw(
 def _target(run_dirs: Sequence[Path], out: Path | None) -> Path:
     target = out
     if target is None:
-        target = run_dirs[0] / "plot.png" if len(run_dirs) == 1 else Path("plot.png")
+        first = run_dirs[0]
+        # The last part of `.` and `..` is no name: look up what is above.
+        above = first.resolve().parent if first.name in ("", "..") else first.parent
+        target = (first if len(run_dirs) == 1 else above) / "plot.png"
     if target.suffix.lower() not in SUFFIXES:
         raise ConfigError(f"--out {target} ends in neither .png nor .svg: type --out plot.png")
     if target.is_dir():

@@ -94,7 +94,14 @@ MACHINES = {
 
 # Peak resident size of `experiment=sudoku_cpu`, less what torch was predicted to allocate, with a
 # model of one row and of 64 and 128 rows (docs/memory.md).
-_PROCESS, _MALLOC_SLACK = 420 * MIB, 0.35
+_PROCESS, _MALLOC_SLACK = 400 * MIB, 0.25
+
+
+def gpu_here() -> bool:
+    """Whether this machine has a GPU that a run would take."""
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def this_cpu() -> Hardware:

@@ -6,8 +6,7 @@ import shlex
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
+from hrm_scale.planning import hardware
 from hrm_scale.planning.choose import Choice, choose, recompute_share
 from hrm_scale.planning.hardware import GIB, MIB
 from hrm_scale.planning.job import Job
@@ -54,7 +53,7 @@ class Plan:
         changed = {change.key for change in self.choice.changes}
         kept = [a for a in self.arguments if a.lstrip("+").split("=")[0] not in changed]
         machine = self.job.machine
-        if machine.is_cpu and torch.cuda.is_available():
+        if machine.is_cpu and hardware.gpu_here():
             kept = [*kept, "engine.device=cpu"]
         words = shlex.join(["-m", "hrm_scale.train", *kept, *keys])
         if machine.ranks == 1:

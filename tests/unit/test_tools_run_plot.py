@@ -123,9 +123,17 @@ def test_pictures_of_one_and_of_several(
     assert main(["plot", str(one)]) == 0
     assert capsys.readouterr().out == f"drawn: {one / 'plot.png'}\n"
     assert (one / "plot.png").read_bytes().startswith(b"\x89PNG")
-    monkeypatch.chdir(tmp_path)
+    # Nothing is left where the command was typed.
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
     assert main(["plot", str(one), str(other), "--smooth", "3", "--metrics", "lr"]) == 0
-    assert (tmp_path / "plot.png").is_file()
+    assert (tmp_path / "a" / "plot.png").is_file()
+    assert list(here.iterdir()) == []
+    monkeypatch.chdir(one)
+    assert main(["plot", ".", str(other), "--metrics", "lr"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"drawn: {tmp_path / 'a' / 'plot.png'}"
+    monkeypatch.chdir(tmp_path)
     svg = tmp_path / "x.SVG"
     assert main(["plot", str(one), str(other), "--out", str(svg), "--x", "hours"]) == 0
     # Text is drawn as shapes; what it says is kept in comments.
