@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from hrm_scale.config.entry import resolve
@@ -54,8 +55,13 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def run(resolved: Resolved[RunConfig]) -> Trainer:
-    """Train as configured, from the newest checkpoint if there is one; returns the finished run."""
+def run(
+    resolved: Resolved[RunConfig], on_start: Callable[[Trainer], None] | None = None
+) -> Trainer:
+    """Train as configured, from the newest checkpoint if there is one; returns the finished run.
+
+    on_start: called before the first step.
+    """
     from hrm_scale.engine.fate import lost_peer
     from hrm_scale.training.build import build_trainer
 
@@ -63,6 +69,8 @@ def run(resolved: Resolved[RunConfig]) -> Trainer:
     code, text = EXIT_INTERNAL, ""
     try:
         with trainer.stop:
+            if on_start is not None:
+                on_start(trainer)
             trainer.run()
         code, text = EXIT_OK, "done"
         trainer.reporter.say(

@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -86,28 +87,32 @@ def test_configurations_are_accepted(base: str) -> None:
 
 
 def test_run_folder_is_where_the_readme_looks_for_it() -> None:
-    """`evaluate checkpoint=...` names the folder that the `train` command above it writes."""
+    """Each `checkpoint=...` is the folder that a `train` command writes, or any run's."""
     from hrm_scale.config.compose import compose
 
-    trained = [a for a in arguments_of("hrm_scale.train") if "run_name=first" in a]
-    folder = compose(trained[0]).run.checkpoint_path
-    for base in ("evaluate", "predict"):
-        # The first one; further ones are about any run.
-        assert f"checkpoint={folder}" in arguments_of(f"hrm_scale.{base}")[0]
+    written = {compose(a).run.checkpoint_path for a in arguments_of("hrm_scale.train") if named(a)}
+    read = [word for words in README for word in words if word.startswith("checkpoint=")]
+    folders = {word.partition("=")[2] for word in read} - {"checkpoints/PROJECT/RUN"}
+    assert folders - written == {"checkpoints/demo"}
+    assert len(folders) == 4
 
 
-@pytest.mark.slow
-def test_tiny_data_set_as_written(tmp_path: Path) -> None:
-    tiny = [words for words in README if any("data/tiny" in word for word in words)]
-    assert [words[2] for words in tiny] == [
-        "shards.sudoku",
-        "tools.shards",
-        "tools.shards",
-        "hrm_scale.train",
-    ]
-    for words in tiny:
-        run(words, tmp_path)
-    assert (tmp_path / "data" / "tiny" / "dataset.json").is_file()
+def named(arguments: list[str]) -> bool:
+    return any(word.startswith("run_name=") for word in arguments)
+
+
+def test_the_tiny_model_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Built, trained (for fewer steps), evaluated and asked; the page is tested elsewhere."""
+    monkeypatch.chdir(tmp_path)
+    tiny = [words for words in README if any("/tiny" in word for word in words)]
+    short = {"hrm_scale.train": ["max_steps=2", "evaluation.full_at_end=false"]}
+    short["hrm_scale.evaluate"] = ["limit=8"]
+    done = []
+    for _, _, module, *arguments in tiny:
+        if module != "hrm_scale.play":
+            assert not import_module(module).main([*arguments, *short.get(module, [])])
+            done.append(module)
+    assert done == ["shards.sudoku", "hrm_scale.train", "hrm_scale.evaluate", "hrm_scale.predict"]
 
 
 def test_exit_codes_are_all_told() -> None:
