@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.provenance import provenance
+from hrm_scale.command_line import Parser
 from hrm_scale.errors import HrmError, run_cli
 
 _CALL = """\
@@ -67,7 +68,7 @@ def main(argv: list[str]) -> int:
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m benchmarks.arc_build",
         description="Compare the ARC builder with the published one.",
     )

@@ -19,6 +19,7 @@ from typing import Any
 
 from benchmarks.provenance import provenance
 from benchmarks.step import CONFIGS
+from hrm_scale.command_line import Parser
 from hrm_scale.errors import run_cli
 
 # name: processes, DeepSpeed's zero_optimization
@@ -33,7 +34,7 @@ ENGINES: dict[str, tuple[bool, dict[str, Any] | None]] = {
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.engines", description=__doc__)
+    parser = Parser(prog="python -m benchmarks.engines", description=__doc__)
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES))
     parser.add_argument("--config", choices=CONFIGS, default="sudoku27m")
     parser.add_argument("--processes", type=int, default=2)

@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.provenance import provenance
+from hrm_scale.command_line import Parser
 from hrm_scale.errors import run_cli
 
 WAYS = ("reference", "full", "early exit")
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.evaluation", description=__doc__)
+    parser = Parser(prog="python -m benchmarks.evaluation", description=__doc__)
     parser.add_argument("checkpoint", type=Path, help="folder of a run or a checkpoint")
     parser.add_argument("--data", type=Path, help="data set; default: the run's own")
     parser.add_argument("--limit", type=int, default=500, help="puzzles, a seeded subset")

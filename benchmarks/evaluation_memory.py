@@ -7,7 +7,6 @@ that votes can ask for, and evaluates seeded subsets, each in a process of its o
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.provenance import provenance
+from hrm_scale.command_line import Parser
 from hrm_scale.errors import EnvironmentProblem, run_cli
 
 GRIDS = (1_000, 3_000, 10_000, 30_000, 100_000)
@@ -56,9 +56,7 @@ print(f"PEAK {peak:.1f} {found['seconds']:.1f} {int(found['results']['count'])}"
 
 
 def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.evaluation_memory", description=__doc__
-    )
+    parser = Parser(prog="python -m benchmarks.evaluation_memory", description=__doc__)
     parser.add_argument("--dataset-dirs", nargs="+", type=Path, required=True, help="as shards.arc")
     parser.add_argument("--grids", nargs="+", type=int, default=list(GRIDS))
     parser.add_argument("--output", type=Path, help="write the figures as JSON, and a plot beside")

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.provenance import provenance
+from hrm_scale.command_line import Parser
 from hrm_scale.errors import HrmError, run_cli
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def main(argv: list[str]) -> int:
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m benchmarks.loader",
         description="Compare this loader with its peers on one Sudoku or ARC data set.",
     )

@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.provenance import provenance
+from hrm_scale.command_line import Parser
 from hrm_scale.errors import EXIT_OK, run_cli
 
 MIB = 1 << 20
 
 
 def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.save", description=__doc__)
+    parser = Parser(prog="python -m benchmarks.save", description=__doc__)
     parser.add_argument("--saves", type=int, default=5, help="saves of each kind")
     parser.add_argument("--every", type=int, default=6, help="steps between two saves")
     parser.add_argument("--batch", type=int, default=32, help="global batch size")

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.provenance import provenance
+from hrm_scale.command_line import Parser
 from hrm_scale.errors import run_cli
 
 
@@ -43,7 +44,7 @@ _FIRST = ("small", "sudoku27m", "arc27m")
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.step", description=__doc__)
+    parser = Parser(prog="python -m benchmarks.step", description=__doc__)
     parser.add_argument("--configs", nargs="+", choices=(*CONFIGS, "family"), default=_FIRST)
     parser.add_argument(
         "--dtypes", nargs="+", choices=("bfloat16", "float32"), default=["bfloat16"]

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.provenance import provenance
+from hrm_scale.command_line import Parser
 from hrm_scale.errors import EnvironmentProblem, run_cli
 
 PLACEMENTS = ("device", "host", "sharded")
@@ -25,7 +26,7 @@ MIB = 1 << 20
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.table", description=__doc__)
+    parser = Parser(prog="python -m benchmarks.table", description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000, help="identifiers of the table")
     parser.add_argument("--width", type=int, default=512)
     parser.add_argument("--ranks", type=int, default=2, help="processes to start")

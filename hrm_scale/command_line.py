@@ -14,6 +14,20 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**{"allow_abbrev": False, **settings})
 
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse, but what a command does not know is an error of that command."""
+        options, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            self.chosen(options).error(f"unrecognized arguments: {' '.join(unknown)}")
+        return options
+
+    def chosen(self, options: argparse.Namespace) -> argparse.ArgumentParser:
+        """The parser of the command in `options`; this one where there are no commands."""
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                return action.choices.get(getattr(options, action.dest), self)
+        return self
+
     def error(self, message: str) -> NoReturn:
         unknown = message.removeprefix("unrecognized arguments: ").split(" ")[0]
         hint = ""

@@ -6,7 +6,6 @@ those that change a run. Ends with a verdict: exit status 0, or 5 when training 
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import platform
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hrm_scale import __version__
+from hrm_scale.command_line import Parser
 from hrm_scale.errors import EXIT_ENVIRONMENT, EXIT_OK, run_cli
 from hrm_scale.machine import GIB, cpu_model, memory_bytes, native_bfloat16, usable_cores
 
@@ -245,7 +245,7 @@ def verdict(report: Report) -> str:
 
 
 def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m hrm_scale.doctor",
         description="Say what this machine has, what a run would use, and why.",
         epilog="exit status: 0 ready, 5 something needed is missing",

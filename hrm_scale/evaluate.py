@@ -6,10 +6,12 @@ import os
 from collections.abc import Mapping
 from datetime import timedelta
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hrm_scale.config.entry import resolve
 from hrm_scale.errors import HrmError, run_cli
+from hrm_scale.output import make_folder
 
 if TYPE_CHECKING:
     from hrm_scale.config.schema_inference import EvaluateConfig
@@ -75,6 +77,8 @@ def run(config: EvaluateConfig) -> dict[str, Any]:
 
     engine = _processes(config.engine.device)
     with engine.shared_fate():
+        if config.output_dir is not None and engine.rank == 0:
+            make_folder(Path(config.output_dir), "output_dir")
         session = Session(config, engine)
     found = session.run()
     document = document_of(session, found)

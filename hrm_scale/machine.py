@@ -9,6 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hrm_scale.errors import EnvironmentProblem
+
 if TYPE_CHECKING:
     import torch
 
@@ -83,6 +85,20 @@ def native_bfloat16(device: torch.device) -> tuple[bool, str]:
     return False, "processor has no bfloat16 instructions" if cpu_flags() else "no CPU flags known"
 
 
+def require_memory(needed: int, what: str, advice: str) -> None:
+    """Raise EnvironmentProblem when `needed` bytes are more than this machine has at hand.
+
+    To be called before they are allocated: Linux promises more memory than there is, and then ends
+    the program without a word.
+    """
+    free = memory_bytes()[1]
+    if free and needed > free:
+        raise EnvironmentProblem(
+            f"{what} takes {needed / GIB:,.1f} GiB of memory, this machine has {free / GIB:.1f} GiB"
+            f" at hand: {advice}"
+        )
+
+
 def memory_bytes() -> tuple[int, int]:
     """Total and available memory, the container's limit taken into account; 0 when unknown."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -94,6 +110,13 @@ def memory_bytes() -> tuple[int, int]:
         group = Path("/sys/fs/cgroup")
         limit = (group / "memory.max").read_text(encoding="ascii").strip()
         used = int((group / "memory.current").read_text(encoding="ascii"))
+        statistics = (group / "memory.stat").read_text(encoding="ascii").splitlines()
+        # What the kernel keeps of files gives way to a program.
+        used -= sum(
+            int(line.split()[1])
+            for line in statistics
+            if line.startswith(("active_file ", "inactive_file "))
+        )
     except (OSError, ValueError):
         return total, available
     if limit.isdigit() and int(limit) < total:

@@ -8,7 +8,7 @@ import torch
 
 from hrm_scale.config.schema import ArchConfig
 from hrm_scale.data.format import DatasetMeta
-from hrm_scale.machine import native_bfloat16
+from hrm_scale.machine import native_bfloat16, require_memory
 from hrm_scale.models import ModelConfig
 
 TABLE = "inner.puzzle_emb.weights"
@@ -72,6 +72,15 @@ def model_config(
         compile=compiled,
         activation_checkpointing=activation_checkpointing,
     )
+
+
+def require_rows(key: str, rows: int, config: ModelConfig, device: torch.device) -> None:
+    """Raise EnvironmentProblem when this machine cannot hold that many rows at once: their tokens
+    and, on a CPU, their carry. key: the setting that asks for them."""
+    row = 2 * 4 * config.seq_len
+    if device.type == "cpu":
+        row += config.total_len * config.hidden_size * config.forward_dtype.itemsize
+    require_memory(rows * row, f"{key}={rows}", f"type a smaller {key}")
 
 
 def dataset_facts(meta: DatasetMeta) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from hrm_scale.errors import (
     HrmError,
     NonFiniteError,
     Stopped,
+    describe,
     run_cli,
 )
 from hrm_scale.leave import stop_is_no_failure, stop_without_launcher
@@ -92,7 +93,7 @@ def run(
             # Another process has heard a second one, has left, and this one was waiting for it.
             code, text = EXIT_INTERRUPTED, "interrupted"
             raise KeyboardInterrupt from None
-        text = f"{type(error).__name__}: {error}"
+        text, code = describe(error) or (f"{type(error).__name__}: {error}", EXIT_INTERNAL)
         if (lost := lost_peer(error)) is not None:
             code, text = lost.exit_code, str(lost)
         raise

@@ -1,4 +1,5 @@
-"""Files that somebody else may have written: opened without waiting, read within limits.
+"""Files that somebody else may have written: opened without waiting, read within limits, and shown
+without what their text could do to a terminal.
 
 A folder may hold anything under a name we know: a link to elsewhere, a pipe that never ends, a
 document of gigabytes or nested a million deep. What is refused here is refused before it is read.
@@ -61,6 +62,19 @@ def parse_json(data: bytes) -> Any:
         raise ValueError(f"nested deeper than {MAX_DEPTH} levels") from None
     _check_depth(value)
     return value
+
+
+def printable(text: object, limit: int | None = None) -> str:
+    """`text` on one line, characters that do not print (control, escape, bidi) as escapes.
+
+    Everything from a file, a name or a message of another library goes through this before it
+    reaches a terminal or a log. limit: characters kept; "..." stands for the rest.
+    """
+    whole = str(text)
+    shown = whole if limit is None else whole[:limit]
+    if not shown.isprintable():
+        shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in shown)
+    return shown if len(whole) <= (limit or len(whole)) else f"{shown}..."
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -173,7 +173,7 @@ def _request(arguments: argparse.Namespace) -> Request:
             f"{' '.join(arguments.subsets)}: name the one to be asked"
         )
     if problems:
-        raise ConfigError("\n".join(problems))
+        raise ConfigError(*problems)
     dirs = arguments.dataset_dirs
     return Request(
         output_dir=arguments.output_dir,

@@ -54,7 +54,9 @@ def read_folders(folders: Sequence[Path], test_set_name: str) -> list[Task]:
 
 def _folder_files(folder: Path) -> Iterator[tuple[str, str, bytes, str]]:
     if not folder.is_dir():
-        problem = "is not a folder" if folder.exists() else "no such folder"
+        problem = "no such folder"
+        if folder.exists():
+            problem = f"neither a folder nor a tar archive of tasks ({', '.join(_ARCHIVE)})"
         raise DataError(
             f"{folder}: {problem}: give folders like ARC-AGI/data with --dataset-dirs "
             "(docs/arc.md says where to get them)"

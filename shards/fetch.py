@@ -9,6 +9,7 @@ from pathlib import Path
 
 from hrm_scale.command_line import Parser
 from hrm_scale.errors import ConfigError, EnvironmentProblem, nearest, run_cli
+from hrm_scale.output import check_folder
 
 _NAMES = ("arc1", "arc2", "conceptarc", "sudoku", "maze")
 _EXAMPLES = """\
@@ -33,6 +34,7 @@ def main(argv: list[str]) -> int:
         )
     mirror = _mirror(arguments.mirror, name)
     target = Path(os.path.abspath(arguments.to or _cache() / name))
+    check_folder(target, "--to")
     from shards.fetch_sources import SOURCES
     from shards.fetch_store import is_complete, store
     from shards.progress import say

@@ -18,6 +18,7 @@ from typing import Any
 from hrm_scale.data.format import read_json
 from hrm_scale.data.writer import sync_folder
 from hrm_scale.errors import ConfigError, DataError, EnvironmentProblem
+from hrm_scale.output import make_folder
 from shards.csv_rows import file_sha256
 from shards.fetch_check import check_csv, checked_tasks
 from shards.fetch_http import Unreachable, download
@@ -174,7 +175,7 @@ def _write_synced(file: Path, content: bytes) -> None:
 @contextmanager
 def _locked(staging: Path) -> Iterator[None]:
     """The staging folder for this process alone; EnvironmentProblem while another one has it."""
-    staging.mkdir(parents=True, exist_ok=True)
+    make_folder(staging, "--to")
     descriptor = os.open(staging, os.O_RDONLY)
     try:
         try:

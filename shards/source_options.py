@@ -45,4 +45,4 @@ def check_source(arguments: argparse.Namespace, only_generate: Sequence[str]) ->
     if source != "generate" and arguments.test_size == 0:
         problems.append("--test-size 0 goes with --source generate: leave it out, or give N > 0")
     if problems:
-        raise ConfigError("\n".join(problems))
+        raise ConfigError(*problems)

@@ -43,9 +43,7 @@ def main(arguments: list[str]) -> int:
     options, rest = parser.parse_known_args(arguments)
     settings = [word for word in rest if word[:1] == "~" or ("=" in word and word[:1] != "-")]
     if unknown := [word for word in rest if word not in settings or options.command == "info"]:
-        (info if options.command == "info" else into).error(
-            f"unrecognized arguments: {' '.join(unknown)}"
-        )
+        parser.chosen(options).error(f"unrecognized arguments: {' '.join(unknown)}")
     if options.command == "info":
         return _info(options.dir)
     convert(options, settings)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from hrm_scale.machine import seconds_since
+from hrm_scale.untrusted import read_bytes
 from tools.run_history import Events, number_of, text_of
 
 LOCK = ".lock"
@@ -25,6 +26,7 @@ ENDED = "ended"  # the last phase, unless the process is killed
 # Twelve heartbeats: machines with clocks a little apart and slow network folders are no alarm.
 FRESH_SECONDS = 60.0
 STALL_SECONDS = 300.0
+_MOST_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,7 @@ def _lock_is_held(path: Path) -> bool | None:
     try:
         import fcntl
 
-        descriptor = os.open(path, os.O_RDONLY)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except FileNotFoundError:
         return False
     except (ImportError, OSError):
@@ -160,7 +162,7 @@ def _process_exists(pid: int) -> bool:
 def _record(path: Path) -> dict[str, Any] | None:
     """The JSON object in a small file; None when there is none."""
     try:
-        record: Any = json.loads(path.read_bytes())
+        record: Any = json.loads(read_bytes(path, _MOST_BYTES, links=True))
     except (FileNotFoundError, ValueError, RecursionError):
         return None
     return record if isinstance(record, dict) else None

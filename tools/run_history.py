@@ -11,8 +11,12 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
+
+from hrm_scale.errors import DataError
+from hrm_scale.untrusted import open_regular, printable
 
 METRICS = "metrics.jsonl"
 EVENTS = "events.jsonl"
@@ -25,11 +29,19 @@ _DONE = re.compile(r"^done: (\d+) steps", re.MULTILINE)
 _STEP_OF = re.compile(r"^step \d+/(\d+) \|", re.MULTILINE)
 
 
+def open_file(path: Path) -> BufferedReader | None:
+    """A file of a run folder, None when it is not there. Raises DataError for a folder or pipe."""
+    try:
+        return open_regular(path, links=True)
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise DataError(f"{path} {error}: move it away") from None
+
+
 def lines_of(path: Path) -> Iterator[bytes]:
     """Whole lines of a file that may not exist, one at a time; endless ones are left out."""
-    try:
-        stream = open(path, "rb")  # noqa: SIM115 (closed below; the error is that of opening)
-    except FileNotFoundError:
+    if (stream := open_file(path)) is None:
         return
     with stream:
         whole = True
@@ -58,10 +70,9 @@ def number_of(record: dict[str, Any], name: str) -> float | None:
 
 
 def text_of(record: dict[str, Any], name: str) -> str:
-    """A text under `name`, or an empty one; without characters that command a terminal."""
+    """A text under `name`, or an empty one; on one line, fit for a terminal."""
     value = record.get(name)
-    text = value if isinstance(value, str) else ""
-    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
+    return printable(value) if isinstance(value, str) else ""
 
 
 def _is_number(value: Any) -> bool:
@@ -146,13 +157,12 @@ class LogTail:
 
 def read_log_tail(run_dir: Path) -> LogTail:
     """Look at the last lines only. A run is done when nothing comes after its line `done: ...`."""
-    try:
-        with open(run_dir / LOG, "rb") as stream:
-            size = stream.seek(0, 2)
-            stream.seek(max(size - _LOG_TAIL, 0))
-            text = stream.read(_LOG_TAIL).decode("utf-8", "replace")
-    except FileNotFoundError:
+    if (stream := open_file(run_dir / LOG)) is None:
         return LogTail(None, None)
+    with stream:
+        size = stream.seek(0, 2)
+        stream.seek(max(size - _LOG_TAIL, 0))
+        text = stream.read(_LOG_TAIL).decode("utf-8", "replace")
     last = (text.rstrip().splitlines() or [""])[-1]
     done = _DONE.match(last)
     totals = _STEP_OF.findall(text)

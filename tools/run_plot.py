@@ -14,6 +14,7 @@ import numpy as np
 
 from hrm_scale.checkpoint.atomic import replace_file
 from hrm_scale.errors import ConfigError, EnvironmentProblem
+from hrm_scale.output import check_file
 from tools.run_history import METRICS
 from tools.run_panels import Curve, Panel, choose
 from tools.run_report import run_names
@@ -110,10 +111,7 @@ def _target(run_dirs: Sequence[Path], out: Path | None) -> Path:
         target = (first if len(run_dirs) == 1 else above) / "plot.png"
     if target.suffix.lower() not in SUFFIXES:
         raise ConfigError(f"--out {target} ends in neither .png nor .svg: type --out plot.png")
-    if target.is_dir():
-        raise ConfigError(f"--out {target} is a folder: name a file in it")
-    if not target.parent.is_dir():
-        raise ConfigError(f"--out {target}: there is no folder {target.parent}: make it first")
+    check_file(target, "--out")
     return target
 
 

@@ -261,12 +261,12 @@ def _rollback(events: Events) -> str:
 
 
 def _warning(record: dict[str, Any]) -> str:
-    lines = text_of(record, "text").splitlines() or [""]
+    first = {"text": str(record.get("text", "")).partition("\n")[0]}
     when = ""
     with suppress(OverflowError, OSError, ValueError):
         if (at := number_of(record, "time")) is not None:
             when = f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M} UTC, "
-    return f"{when}step {record['step']:.0f}: {lines[0]}"
+    return f"{when}step {record['step']:.0f}: {text_of(first, 'text')}"
 
 
 def _whole(record: dict[str, Any], name: str) -> int | None:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from hrm_scale.errors import ConfigError
+from hrm_scale.output import check_file
 
 DEFAULT_LIMIT = 24
 
@@ -75,6 +76,5 @@ def _check(arguments: argparse.Namespace) -> None:
         raise ConfigError(f"--limit {arguments.limit}: at least 1 group must be included")
     if not 0 <= arguments.port < 1 << 16:
         raise ConfigError(f"--port {arguments.port}: allowed is 1 to 65535, or 0 for a free one")
-    out = arguments.html
-    if out is not None and (out.is_dir() or not out.parent.is_dir()):
-        raise ConfigError(f"--html {out}: not a file in an existing folder: give FILE.html")
+    if arguments.html is not None:
+        check_file(arguments.html, "--html")

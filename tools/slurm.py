@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from hrm_scale.errors import ConfigError, EnvironmentProblem, HrmError, run_cli
 from hrm_scale.launch import OneLineParser, check_batch, count, count_or_none
+from hrm_scale.output import cannot_write, check_file, make_folder
 
 if TYPE_CHECKING:
     from hrm_scale.config.schema import RunConfig
@@ -66,10 +67,14 @@ def main(arguments: list[str]) -> int:
         settings=tuple(options.settings),
     )
     text = batch_script(job)
-    logs.mkdir(parents=True, exist_ok=True)
-    script.parent.mkdir(parents=True, exist_ok=True)
-    script.write_text(text, encoding="utf-8")
-    script.chmod(0o755)
+    make_folder(logs, "--logs")
+    make_folder(script.parent, "--output")
+    check_file(script, "--output")
+    try:
+        script.write_text(text, encoding="utf-8")
+        script.chmod(0o755)
+    except OSError as error:
+        raise cannot_write(error, script, "--output") from error
     for warning in _warnings(run, options):
         print(f"warning: {warning}", file=sys.stderr)
     print(f"wrote {script}: {options.nodes} x {processes} processes, log in {job.log_path}")

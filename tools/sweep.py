@@ -23,6 +23,7 @@ from hrm_scale.errors import (
     Stopped,
     run_cli,
 )
+from hrm_scale.output import check_folder
 
 if TYPE_CHECKING:
     from tools.sweep_cells import Result
@@ -47,8 +48,7 @@ def main(arguments: list[str]) -> int:
 
     grid = make_grid(options.settings)
     folder = options.output_dir or default_folder(grid)
-    if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"--output-dir {folder} is a file: name a folder")
+    check_folder(folder, "--output-dir")
     grid = _checked(grid, folder, options)
     if options.dry_run:
         return _show(grid, folder)
@@ -71,7 +71,7 @@ def _checked(grid: Grid, folder: Path, options: argparse.Namespace) -> Grid:
         problem = check_data(runs)
         if problem and len(problem) == len(runs):
             raise next(iter(problem.values()))
-        reasons.update({name: str(error) for name, error in problem.items()})
+        reasons.update({name: error.line for name, error in problem.items()})
     if not reasons:
         return grid
     names: dict[str, list[str]] = {}
@@ -81,7 +81,7 @@ def _checked(grid: Grid, folder: Path, options: argparse.Namespace) -> Grid:
     if not options.skip_invalid or len(reasons) == len(grid.cells):
         more = "" if len(reasons) == len(grid.cells) else ", or leave them out by --skip-invalid"
         head = f"{len(reasons)} of {len(grid.cells)} runs are invalid, nothing is started"
-        raise ConfigError("\n".join([f"{head}: change their values{more}", *lines]))
+        raise ConfigError(f"{head}: change their values{more}", *lines)
     for line in lines:
         print(f"skipped, invalid: {line}")
     return replace(grid, cells=tuple(cell for cell in grid.cells if cell.name not in reasons))
@@ -102,13 +102,13 @@ def _show(grid: Grid, folder: Path) -> int:
 
 def _run(grid: Grid, folder: Path, options: argparse.Namespace, arguments: list[str]) -> int:
     from hrm_scale.redaction import redact
-    from hrm_scale.training.lock import lock_run
+    from hrm_scale.training.lock import Occupied, lock_run
     from tools.sweep_cells import FINISHED, state_of
     from tools.sweep_runner import Runner
 
     try:
-        lock = lock_run(folder)
-    except ConfigError:
+        lock = lock_run(folder, "--output-dir")
+    except Occupied:
         raise ConfigError(
             f"another sweep is at work in {folder}: wait for it, or give another --output-dir"
         ) from None

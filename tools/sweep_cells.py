@@ -57,7 +57,7 @@ def check(cells: tuple[Cell, ...], folder: Path) -> tuple[dict[str, RunConfig], 
         try:
             run = compose(command_of(cell, folder)).run
         except ConfigError as error:
-            reasons[cell.name] = str(error)
+            reasons[cell.name] = error.line
             continue
         identity = json.dumps(_settings(run), sort_keys=True)
         if (twin := same.setdefault(identity, cell.name)) != cell.name:

@@ -30,6 +30,8 @@ def read_text(file: str) -> str:
         return data.decode("utf-8-sig")
     except FileNotFoundError:
         raise DataError(f"{where} does not exist") from None
+    except UnicodeDecodeError:
+        raise DataError(f"{where} is neither text in UTF-8 nor gzip") from None
     except (OSError, EOFError, zlib.error, ValueError) as error:
         raise DataError(f"{where} cannot be read: {error}") from None
 

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from hrm_scale.checkpoint.loaded import LoadedCheckpoint
-from hrm_scale.checkpoint.state_check import printable
 from hrm_scale.errors import CheckpointError
 from hrm_scale.redaction import redact_values
+from hrm_scale.untrusted import printable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _CARRY = re.compile(r"carry-(\d{8,})-(\d{8,})")
 _MOST_LINES = 200
+_SHOWN = 200  # characters of a value
 
 
 _TABLE = "puzzle_table"
@@ -179,5 +180,5 @@ def _differences(saved: Mapping[str, Any], now: Mapping[str, Any], prefix: str) 
             yield from _differences(old, new, f"{prefix}{key}.")
         elif old != new:
             # One side comes out of a file, and the line goes to a terminal.
-            name, before, after = (printable(str(text)) for text in (f"{prefix}{key}", old, new))
+            name, before, after = (printable(text, _SHOWN) for text in (f"{prefix}{key}", old, new))
             yield f"{name}: {before} -> {after}"

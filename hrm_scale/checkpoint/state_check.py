@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from hrm_scale.checkpoint.manifest import MAX_STEP, brief
+from hrm_scale.untrusted import printable
 
 # What a value is not, in words; None when it is as it should be.
 Check = Callable[[Any], str | None]
@@ -19,6 +20,7 @@ Check = Callable[[Any], str | None]
 _MAX_SIZE = (1 << 31) - 1  # identifiers and tokens are int32 in training
 _MAX_SECONDS = 1e12
 _MAX_TEXT = 1 << 16
+_SHOWN = 200  # characters of a name in a message
 
 
 def _whole(low: int, high: int) -> Check:
@@ -210,11 +212,5 @@ def _problem(values: Mapping[str, Any], rules: Mapping[str, Rule], prefix: str) 
             if (problem := _problem(value, inner, f"{where}.")) is not None:
                 return problem
         elif (wanted := rule(value)) is not None:
-            return f"{printable(where)} is {brief(value)}, expected {wanted}"
+            return f"{printable(where, _SHOWN)} is {brief(value)}, expected {wanted}"
     return None
-
-
-def printable(text: str) -> str:
-    """`text` on one line, at most 200 characters, without characters that steer a terminal."""
-    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[:200])
-    return shown if len(text) <= 200 else f"{shown}..."

@@ -11,7 +11,9 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from hrm_scale.config.identity import path_safe
 from hrm_scale.config.suggest import closest_value
+from hrm_scale.output import MAX_NAME
 
 if TYPE_CHECKING:
     from hrm_scale.config.schema import ArchConfig, RunConfig
@@ -96,6 +98,12 @@ def train_problems(run: RunConfig) -> Iterator[Problem]:
             ("project_name",),
             "{0} has a character that a project's name may not have: / \\ # ? % :",
         )
+    for name in ("run_name", "project_name"):
+        value = getattr(run, name)
+        if value is not None and len(path_safe(value).encode()) > MAX_NAME:
+            yield Problem(
+                (name,), f"{{0}} is too long for a folder; allowed: up to {MAX_NAME} bytes"
+            )
     for name in ("run_name", "data_path", "checkpoint_path"):
         value = getattr(run, name)
         if value is not None and (not value.strip() or "\0" in value):
@@ -167,8 +175,20 @@ def _arch_problems(arch: ArchConfig) -> Iterator[Problem]:
             "even width, or arch.pos_encodings=learned",
         )
 
+    yield from _width_problems(arch)
     yield from _recursion_problems(arch)
     yield from _position_problems(arch)
+
+
+def _width_problems(arch: ArchConfig) -> Iterator[Problem]:
+    """Widths that follow from others."""
+    inner = arch.expansion * arch.hidden_size * 2 / 3
+    if not 0.5 < inner < 1 << 24:
+        yield Problem(
+            ("arch.expansion", "arch.hidden_size"),
+            "{0} and {1} make a feed-forward layer of no possible width; allowed: arch.expansion "
+            f"from {1 / arch.hidden_size:.2g} to {(1 << 24) / arch.hidden_size:.2g}",
+        )
 
 
 def _recursion_problems(arch: ArchConfig) -> Iterator[Problem]:

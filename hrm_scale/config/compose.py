@@ -19,7 +19,7 @@ from hrm_scale.config.overrides import GROUPS, Overrides, parse_overrides
 from hrm_scale.config.problems import validate
 from hrm_scale.config.schema import RunConfig, Section
 from hrm_scale.config.schema_inference import SCHEMAS, EvaluateConfig, PlayConfig, PredictConfig
-from hrm_scale.config.values import format_value, one_line
+from hrm_scale.config.values import format_value
 from hrm_scale.errors import ConfigError
 
 Run = TypeVar("Run", bound=Section, covariant=True)
@@ -59,14 +59,14 @@ def compose(argv: list[str], base: str = "train") -> Resolved[Any]:
         return came_from.get(key, origins.SCHEMA)
 
     problems = list(asked.problems)
-    failed: set[str] = set()
+    failed = set(asked.rejected)
     formulas: dict[str, str] = {}
     values = _plain(merged, "", origin, failed, problems, formulas)
     _delete(values, asked.deleted, came_from, problems)
     run, found = validate(schema, values, lambda key: origin(key).where, failed)
     problems += found
     if run is None or problems:
-        raise ConfigError("\n".join(one_line(problem) for problem in problems))
+        raise ConfigError(*problems)
     provenance = {}
     for key, value in leaves(run):
         derived = value is not None and _at(values, key, ...) is None
@@ -89,7 +89,7 @@ def _merge(base: str, asked: Overrides) -> tuple[Any, dict[str, str]]:
             OmegaConf.update(merged, key, value, merge=True, force_add=True)
     except OmegaConfBaseException as error:
         reason = f"cannot compose: {' '.join(str(error).split())}"
-        raise ConfigError("\n".join([*asked.problems, reason])) from error
+        raise ConfigError(*asked.problems, reason) from error
     return merged, presets
 
 

@@ -7,6 +7,7 @@ is taken as it stands, so that no character in it needs quoting.
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,9 +18,11 @@ from hrm_scale.config.leaves import fields, flatten, sections, takes_text
 from hrm_scale.config.origins import preset_names
 from hrm_scale.config.problems import unknown_key
 from hrm_scale.config.suggest import closest_key, closest_value
-from hrm_scale.config.values import one_line
+from hrm_scale.untrusted import printable
 
 GROUPS = ("arch", "experiment")
+# One spelling for all programs: what some keep in a section, all take at the top level.
+_SHORT = {"device": "engine.device"}
 _ARGUMENT = re.compile(r"(?P<sign>\+\+|\+|~)?(?P<key>[^=]*)(?:=(?P<raw>.*))?", re.DOTALL)
 
 
@@ -33,6 +36,8 @@ class Overrides:
     deleted: dict[str, Any] = field(default_factory=dict)
     """Keys to go back to the schema's default, with the value they must have or `...`."""
     problems: list[str] = field(default_factory=list)
+    rejected: set[str] = field(default_factory=set)
+    """Keys that `problems` are about already."""
 
 
 class _Reject(Exception):
@@ -48,7 +53,7 @@ def parse_overrides(argv: list[str], schema: type[BaseModel]) -> Overrides:
         try:
             _read(argument, schema, names, groups, result)
         except _Reject as rejection:
-            result.problems.append(one_line(str(rejection)))
+            result.problems.append(printable(rejection))
     return result
 
 
@@ -61,7 +66,14 @@ def _read(
     sign, key, raw = match["sign"] or "", match["key"], match["raw"]
     key = key.strip()
     if raw is None and sign != "~":
+        if (place := _meant_by_path(argument, names)) is not None:
+            out.rejected.add(place)
+            raise _Reject(
+                f"'{argument}' (command line) is not KEY=VALUE. Did you mean '{place}={argument}'?"
+            )
         raise _Reject(_not_an_override(argument, [*names, *groups]))
+    if key not in names and _SHORT.get(key) in names:
+        key = _SHORT[key]
     if not key:
         raise _Reject(_not_an_override(argument, []))
     if key in groups and (sign != "~") and not (raw or "").lstrip().startswith("{"):
@@ -84,6 +96,13 @@ def _read(
             _set(out, name, inner_value)
     else:
         raise _Reject(unknown_key(schema, key, "command line"))
+
+
+def _meant_by_path(argument: str, names: dict[str, Any]) -> str | None:
+    """The key that a path alone stands for; None when it is no path."""
+    if "/" not in argument and not os.path.exists(argument):
+        return None
+    return "checkpoint" if "checkpoint" in names else "data_path"
 
 
 def _set(out: Overrides, key: str, value: Any) -> None:

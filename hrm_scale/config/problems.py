@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from hrm_scale.config.checks import Problem, RuleError
 from hrm_scale.config.leaves import fields, sections
+from hrm_scale.config.schema import MOST
 from hrm_scale.config.suggest import closest_key, closest_value
 from hrm_scale.config.values import format_value
 
@@ -55,6 +56,8 @@ def validate(
         key = _key_of(detail["loc"], names)
         seen.setdefault(key, []).append(detail)
     for key, found in seen.items():
+        if key in bad and found[0]["type"] == "missing":
+            continue  # what was typed for it has its line
         lines.append(_line(schema, key, found, where))
     bad |= set(seen)
     rules = details if not seen else _rules_without(schema, values, seen)
@@ -130,6 +133,9 @@ def _in_words(part: Mapping[str, Any]) -> str:
     if kind == "null":
         return "null"
     if kind in ("integer", "number"):
+        what = "an integer" if kind == "integer" else "a number"
+        if kind == "integer" and part.get("maximum", MOST) < MOST:
+            return f"{what} from {part['minimum']} to {part['maximum']}"
         bounds = [
             f"{words} {format_value(part[name])}"
             for name, words in (
@@ -138,9 +144,9 @@ def _in_words(part: Mapping[str, Any]) -> str:
                 ("maximum", "<="),
                 ("exclusiveMaximum", "<"),
             )
-            if name in part
+            if name in part and part[name] != MOST
         ]
-        return f"{'an integer' if kind == 'integer' else 'a number'} {' and '.join(bounds)}".strip()
+        return f"{what} {' and '.join(bounds)}".strip()
     return "text"
 
 
@@ -181,6 +187,8 @@ def _line(schema: type[BaseModel], key: str, found: list[Any], where: Where) -> 
 
 def _what(found: list[Any]) -> str:
     kinds = {detail["type"] for detail in found}
+    if any(detail.get("ctx", {}).get("le") == MOST for detail in found):
+        return "is larger than any count can be"
     for kind in kinds:
         if kind.startswith(_RANGE):
             return "is out of range"

@@ -10,8 +10,7 @@ import yaml
 
 from hrm_scale.config.problems import validate
 from hrm_scale.config.schema import RunConfig
-from hrm_scale.config.values import one_line
-from hrm_scale.errors import ConfigError
+from hrm_scale.errors import CheckpointError, ConfigError
 from hrm_scale.redaction import redact_values
 from hrm_scale.untrusted import read_bytes
 
@@ -57,8 +56,17 @@ def from_dict(values: Mapping[str, Any], source: str) -> RunConfig:
     }
     run, problems = validate(RunConfig, values, lambda key: source)
     if run is None:
-        raise ConfigError("\n".join(one_line(problem) for problem in problems))
+        raise ConfigError(*problems)
     return run
+
+
+def from_checkpoint(values: Mapping[str, Any], folder: Path) -> RunConfig:
+    """The settings in a checkpoint's ``config.json``. Raises CheckpointError, one line."""
+    file = folder / "config.json"
+    try:
+        return from_dict(values, "config.json")
+    except ConfigError as error:
+        raise CheckpointError(f"{file} is damaged, or of another release: {error.line}") from None
 
 
 def read_yaml(path: Path) -> RunConfig:

@@ -17,6 +17,7 @@ from hrm_scale.config import checks, identity
 from hrm_scale.config.data_build import build_into
 from hrm_scale.config.durations import DURATION_FORM, parse_duration
 from hrm_scale.config.keys import TRAIN
+from hrm_scale.output import path_problem
 
 # Published names (module@Class) and the short names the rest of the program uses.
 ARCHITECTURE_NAMES: dict[str, str] = {
@@ -26,6 +27,9 @@ ARCHITECTURE_NAMES: dict[str, str] = {
     "urm.urm@URM": "urm",
 }
 LOSS_NAMES: dict[str, str] = {"losses@ACTLossHead": "act"}
+
+
+MOST = 1 << 53  # above it floats, as times and rates are, miss whole numbers
 
 
 def _no_bool(value: object) -> object:
@@ -40,16 +44,34 @@ def _off_is_a_word(value: object) -> object:
     return "off" if value is False else value
 
 
+def _path(text: str) -> str:
+    text = os.path.expanduser(text)
+    # An address has no such limits.
+    if "://" not in text and (problem := path_problem(text)) is not None:
+        raise ValueError(problem)
+    return text
+
+
 def _duration(value: object) -> float | None:
     return None if value is None else parse_duration(value)
 
 
-Positive = Annotated[int, Field(ge=1), BeforeValidator(_no_bool)]
-NotNegative = Annotated[int, Field(ge=0), BeforeValidator(_no_bool)]
+Positive = Annotated[int, Field(ge=1, le=MOST), BeforeValidator(_no_bool)]
+NotNegative = Annotated[int, Field(ge=0, le=MOST), BeforeValidator(_no_bool)]
+Rows = Annotated[int, Field(ge=1, le=2**31 - 1), BeforeValidator(_no_bool)]
+Repeats = Annotated[int, Field(ge=1, le=1_000_000), BeforeValidator(_no_bool)]
+Layers = Annotated[int, Field(ge=1, le=10_000), BeforeValidator(_no_bool)]
+LayersOrNone = Annotated[int, Field(ge=0, le=10_000), BeforeValidator(_no_bool)]
+Width = Annotated[int, Field(ge=1, le=1 << 20), BeforeValidator(_no_bool)]
+WidthOrNone = Annotated[int, Field(ge=0, le=1 << 20), BeforeValidator(_no_bool)]
+Workers = Annotated[int, Field(ge=1, le=1024), BeforeValidator(_no_bool)]
+WorkersOrNone = Annotated[int, Field(ge=0, le=1024), BeforeValidator(_no_bool)]
+Port = Annotated[int, Field(ge=0, le=65535), BeforeValidator(_no_bool)]
 Real = Annotated[float, BeforeValidator(_no_bool)]
+Minutes = Annotated[float, Field(gt=0, le=1_000_000), BeforeValidator(_no_bool)]
 PositiveReal = Annotated[float, Field(gt=0), BeforeValidator(_no_bool)]
 Text = Annotated[str, Field(min_length=1)]
-PathText = Annotated[str, Field(min_length=1), AfterValidator(os.path.expanduser)]
+PathText = Annotated[str, Field(min_length=1), AfterValidator(_path)]
 Seed = Annotated[int, Field(ge=0, lt=2**63), BeforeValidator(_no_bool)]
 Seconds = Annotated[
     float | None,
@@ -91,15 +113,15 @@ class ArchConfig(Section):
         key("arch.name", "hrm_v1", json_schema_extra={"also": list(ARCHITECTURE_NAMES)})
     )
     halt_exploration_prob: Real = key("arch.halt_exploration_prob", 0.1, ge=0, le=1)
-    halt_max_steps: Positive = key("arch.halt_max_steps", 16)
-    H_cycles: Positive = key("arch.H_cycles", 2)
-    L_cycles: Positive = key("arch.L_cycles", 2)
-    H_layers: NotNegative = key("arch.H_layers", 4)
-    L_layers: Positive = key("arch.L_layers", 4)
-    hidden_size: Positive = key("arch.hidden_size", 512)
-    num_heads: Positive = key("arch.num_heads", 8)
+    halt_max_steps: Repeats = key("arch.halt_max_steps", 16)
+    H_cycles: Repeats = key("arch.H_cycles", 2)
+    L_cycles: Repeats = key("arch.L_cycles", 2)
+    H_layers: LayersOrNone = key("arch.H_layers", 4)
+    L_layers: Layers = key("arch.L_layers", 4)
+    hidden_size: Width = key("arch.hidden_size", 512)
+    num_heads: Width = key("arch.num_heads", 8)
     expansion: PositiveReal = key("arch.expansion", 4.0)
-    puzzle_emb_ndim: NotNegative = Field(
+    puzzle_emb_ndim: WidthOrNone = Field(
         default_factory=lambda valid: valid.get("hidden_size", 512),
         description=TRAIN["arch.puzzle_emb_ndim"],
     )
@@ -115,8 +137,8 @@ class ArchConfig(Section):
         "arch.depth_curriculum", "off"
     )
     mlp_t: bool = key("arch.mlp_t", False)
-    conv_kernel: NotNegative = key("arch.conv_kernel", 0)
-    puzzle_emb_len: NotNegative = key("arch.puzzle_emb_len", 0)
+    conv_kernel: WidthOrNone = key("arch.conv_kernel", 0)
+    puzzle_emb_len: WidthOrNone = key("arch.puzzle_emb_len", 0)
     random_init: bool = key("arch.random_init", False)
     noise_scale: Real = key("arch.noise_scale", 0.0, ge=0)
     relaxation: Real = key("arch.relaxation", 1.0, gt=0, le=1)
@@ -135,16 +157,16 @@ class ArchConfig(Section):
 class DataConfig(Section):
     refill: Literal["always", "on_halt"] = key("data.refill", "always")
     window: Positive | Literal["all"] = key("data.window", 16)
-    prefetch: NotNegative = key("data.prefetch", 4)
-    threads: NotNegative = key("data.threads", 1)
+    prefetch: WorkersOrNone = key("data.prefetch", 4)
+    threads: WorkersOrNone = key("data.threads", 1)
     on_error: Literal["raise", "mask"] = key("data.on_error", "raise")
     verify: bool = key("data.verify", True)
     sampling: Literal["epoch", "reference"] = key("data.sampling", "epoch")
     widen: Literal["auto", "host", "device"] = key("data.widen", "auto")
     cache: PathText | None = key("data.cache", None)
-    cache_gb: PositiveReal = key("data.cache_gb", 32.0)
-    downloads: Positive = key("data.downloads", 8)
-    retry_minutes: PositiveReal = key("data.retry_minutes", 10.0)
+    cache_gb: PositiveReal = key("data.cache_gb", 32.0, le=1e9)
+    downloads: Workers = key("data.downloads", 8)
+    retry_minutes: Minutes = key("data.retry_minutes", 10.0)
 
 
 class EngineConfig(Section):
@@ -157,12 +179,12 @@ class EngineConfig(Section):
     )
     puzzle_table: Literal["device", "host", "sharded"] = key("engine.puzzle_table", "device")
     activation_checkpointing: bool = key("engine.activation_checkpointing", False)
-    timeout_minutes: PositiveReal = key("engine.timeout_minutes", 10.0)
+    timeout_minutes: Minutes = key("engine.timeout_minutes", 10.0)
 
 
 class CheckpointConfig(Section):
     every_steps: Positive | None = key("checkpoint.every_steps", None)
-    every_minutes: PositiveReal | None = key("checkpoint.every_minutes", 10.0)
+    every_minutes: Minutes | None = key("checkpoint.every_minutes", 10.0)
     keep_last: Positive = key("checkpoint.keep_last", 2)
     at_end: bool = key("checkpoint.at_end", True)
     asynchronous: bool = key("checkpoint.asynchronous", False)
@@ -172,7 +194,7 @@ class CheckpointConfig(Section):
 class EvaluationConfig(Section):
     every_steps: Positive | None = key("evaluation.every_steps", None)
     limit: Positive | None = key("evaluation.limit", 1000)
-    batch_size: Positive | None = key("evaluation.batch_size", None)
+    batch_size: Rows | None = key("evaluation.batch_size", None)
     seed: Seed = key("evaluation.seed", 0)
     full_at_end: bool = key("evaluation.full_at_end", True)
 
@@ -191,7 +213,7 @@ class GuardsConfig(Section):
     loss_spike: Annotated[float, Field(gt=1), BeforeValidator(_no_bool)] | None = key(
         "guards.loss_spike", 5.0
     )
-    stall_minutes: PositiveReal | None = key("guards.stall_minutes", 5.0)
+    stall_minutes: Minutes | None = key("guards.stall_minutes", 5.0)
 
 
 class LogConfig(Section):
@@ -213,7 +235,7 @@ class RunConfig(Section):
 
     data_path: PathText = key("data_path", "data/arc-aug-1000")
     data_build: Text | None = key("data_build", None)
-    global_batch_size: Positive = key("global_batch_size", 768)
+    global_batch_size: Rows = key("global_batch_size", 768)
     epochs: Positive | None = key("epochs", 100000)
     max_steps: Positive | None = key("max_steps", None)
     max_samples: Positive | None = key("max_samples", None)

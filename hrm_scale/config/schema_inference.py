@@ -10,10 +10,12 @@ from hrm_scale.config import checks
 from hrm_scale.config.counts import Counts
 from hrm_scale.config.keys import EVALUATE, PLAY, PREDICT
 from hrm_scale.config.schema import (
-    NotNegative,
     PathText,
+    Port,
     Positive,
     Real,
+    Repeats,
+    Rows,
     RunConfig,
     Section,
     Seed,
@@ -50,9 +52,9 @@ class EvaluateConfig(Section):
     data_path: PathText | None = _evaluate("data_path", None)
     split: Text = _evaluate("split", "test")
     limit: Positive | None = _evaluate("limit", None)
-    batch_size: Positive | None = _evaluate("batch_size", None)
+    batch_size: Rows | None = _evaluate("batch_size", None)
     seed: Seed = _evaluate("seed", 0)
-    halt_max_steps: Positive | None = _evaluate("halt_max_steps", None)
+    halt_max_steps: Repeats | None = _evaluate("halt_max_steps", None)
     early_exit: bool = _evaluate("early_exit", False)
     steps: Counts = _evaluate("steps", None)
     trajectories: Counts = _evaluate("trajectories", None)
@@ -84,7 +86,7 @@ class PredictConfig(Section):
     data_path: PathText | None = _predict("data_path", None)
     trace: bool = _predict("trace", False)
     output: PathText | None = _predict("output", None)
-    halt_max_steps: Positive | None = _predict("halt_max_steps", None)
+    halt_max_steps: Repeats | None = _predict("halt_max_steps", None)
     weights: Weights = _predict("weights", "auto")
     device: Literal["auto", "cpu", "cuda"] = _predict("device", "auto")
     color: Literal["auto", "always", "never"] = _predict("color", "auto")
@@ -103,9 +105,9 @@ class PlayConfig(Section):
     checkpoint: PathText = _play("checkpoint", ...)
     data_path: PathText | None = _play("data_path", None)
     host: Text = _play("host", "127.0.0.1")
-    port: Annotated[NotNegative, Field(le=65535)] = _play("port", 8266)
+    port: Port = _play("port", 8266)
     browser: bool = _play("browser", True)
-    halt_max_steps: Positive | None = _play("halt_max_steps", None)
+    halt_max_steps: Repeats | None = _play("halt_max_steps", None)
     weights: Weights = _play("weights", "auto")
     device: Literal["auto", "cpu", "cuda"] = _play("device", "auto")
 

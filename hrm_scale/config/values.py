@@ -6,14 +6,10 @@ import json
 import re
 
 from hrm_scale.config.durations import format_duration
+from hrm_scale.untrusted import printable
 
 _LONGEST = 500  # characters of a text
 _PLAIN = re.compile(r"[\w./:@+,*?%$~\\{}-]+")
-
-
-def one_line(text: str) -> str:
-    """`text` with line breaks and other characters that do not print written as escapes."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def format_value(value: object, key: str = "") -> str:
@@ -29,6 +25,8 @@ def format_value(value: object, key: str = "") -> str:
     if isinstance(value, str):
         # A file from elsewhere may hold a text of any length, and this goes into messages.
         value = value if len(value) <= _LONGEST else f"{value[:_LONGEST]}..."
-        return value if _PLAIN.fullmatch(value) else json.dumps(value, ensure_ascii=False)
-    text = json.dumps(value, default=str, ensure_ascii=False)
+        return (
+            value if _PLAIN.fullmatch(value) else printable(json.dumps(value, ensure_ascii=False))
+        )
+    text = printable(json.dumps(value, default=str, ensure_ascii=False))
     return text if len(text) <= 80 else f"{text[:77]}..."

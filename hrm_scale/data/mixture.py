@@ -32,7 +32,7 @@ from hrm_scale.data.format import DatasetMeta, SplitInfo, canonical_json
 from hrm_scale.data.remote.options import is_address
 from hrm_scale.data.stream import ReadOptions, Rows, Stream
 from hrm_scale.errors import ConfigError, DataError
-from hrm_scale.untrusted import read_bytes
+from hrm_scale.untrusted import printable, read_bytes
 
 MOST_SOURCES = 64
 MOST_WEIGHT = 100_000
@@ -52,7 +52,7 @@ def read_mixture(path: Path) -> list[tuple[str, int]]:
 
     try:
         content = yaml.safe_load(read_bytes(path, _MAX_BYTES, links=True))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ConfigError(f"{path}: cannot be read as a mixture of data sets: {reason}") from error
     entries = content.get("sources") if isinstance(content, dict) else None
@@ -68,11 +68,16 @@ def read_mixture(path: Path) -> list[tuple[str, int]]:
             raise ConfigError(f"{path}: source {number} has no path: {form}")
         if type(weight) is not int or not 1 <= weight <= MOST_WEIGHT:
             raise ConfigError(
-                f"{path}: weight {weight!r} of source {number} is not a whole number from 1 to"
-                f" {MOST_WEIGHT}: write 3 and 1 for 0.75 and 0.25"
+                f"{path}: weight {_shown(weight)} of source {number} is not a whole number from 1"
+                f" to {MOST_WEIGHT}: write 3 and 1 for 0.75 and 0.25"
             )
         sources.append((name if is_address(name) else str(path.parent / name), weight))
     return sources
+
+
+def _shown(value: object) -> str:
+    # A few lines of YAML stand for a text of any length.
+    return printable(value, 40) if isinstance(value, int | float | str) else type(value).__name__
 
 
 class Mixture(Dataset):

@@ -9,7 +9,7 @@ from pathlib import Path
 from hrm_scale.data.dataset import Dataset
 from hrm_scale.data.format import DATASET_FILE, no_such_data_set
 from hrm_scale.data.remote.options import RemoteOptions, is_address
-from hrm_scale.errors import DataError
+from hrm_scale.errors import ConfigError, DataError
 
 
 def is_dataset(path: str | Path) -> bool:
@@ -57,8 +57,16 @@ def open_dataset(
 
     remote: cache and patience for addresses. missing: what the error adds where there is nothing
     at the path; null names the builders. DataError when missing, not a data set, or damaged;
-    EnvironmentProblem when an address cannot be reached.
+    ConfigError for a mixture that holds itself; EnvironmentProblem when an address cannot be
+    reached.
     """
+    return _open(path, remote, missing, ())
+
+
+def _open(
+    path: str | Path, remote: RemoteOptions | None, missing: str | None, above: tuple[Path, ...]
+) -> Dataset:
+    """above: the files of the mixtures that name `path`, the outermost first."""
     if is_address(path):
         from hrm_scale.data.remote.dataset import RemoteDataset
 
@@ -67,12 +75,15 @@ def open_dataset(
     from hrm_scale.data.mixture import Mixture, is_mixture
 
     if _is_split(Path(path)):
-        above = Path(path).resolve().parent
-        raise DataError(f"{path}: one split of a data set: give the folder above it, {above}")
+        folder = Path(path).resolve().parent
+        raise DataError(f"{path}: one split of a data set: give the folder above it, {folder}")
     if is_array_folder(path):
         return ArrayFolder(Path(path))
     if is_mixture(path):
-        return Mixture(Path(path), lambda source: open_dataset(source, remote))
+        file = Path(path).resolve()
+        if file in above:
+            raise ConfigError(f"{above[-1]}: the mixture holds itself, by its source {path}")
+        return Mixture(Path(path), lambda source: _open(source, remote, None, (*above, file)))
     if missing is not None and not Path(path).exists():
         raise no_such_data_set(Path(path), missing)
     return Dataset(Path(path))

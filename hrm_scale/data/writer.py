@@ -39,6 +39,7 @@ from hrm_scale.data.format import (
 )
 from hrm_scale.data.split_writer import SplitWriter
 from hrm_scale.errors import DataError
+from hrm_scale.output import cannot_write, check_folder
 
 Identifiers = Sequence[str] | Sequence[Sequence[str | int]]
 """Names of identifiers, one each or as runs (name, count)."""
@@ -87,7 +88,10 @@ class DatasetWriter:
 
     def __enter__(self) -> DatasetWriter:
         shutil.rmtree(self._temporary, ignore_errors=True)
-        self._temporary.mkdir(parents=True)
+        try:
+            self._temporary.mkdir(parents=True)
+        except OSError as error:
+            raise cannot_write(error, self.output_dir, "--output-dir") from error
         return self
 
     def __exit__(
@@ -200,12 +204,10 @@ def identifiers_json(names: Identifiers) -> bytes:
 
 
 def check_output_dir(output_dir: Path, *, overwrite: bool) -> None:
-    """DataError when `output_dir` must not be written to (also useful before long work)."""
-    if not output_dir.exists():
-        return
-    if not output_dir.is_dir():
-        raise DataError(f"{output_dir}: is a file, not a folder: choose another --output-dir")
-    if not any(output_dir.iterdir()):
+    """Raise when `output_dir` must not be written to (also useful before long work): DataError when
+    something is there that must stay, else as `check_folder`."""
+    check_folder(output_dir, "--output-dir")
+    if not output_dir.exists() or not any(output_dir.iterdir()):
         return
     if not overwrite:
         raise DataError(

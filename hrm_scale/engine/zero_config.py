@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from hrm_scale.errors import ConfigError
+from hrm_scale.untrusted import parse_json, read_bytes
+
+_MAX_BYTES = 1 << 20
 
 Settings = dict[str, Any]
 _TRUE = ("1", "true", "yes", "y", "on", "t")
@@ -87,7 +90,7 @@ def describe(settings: Settings) -> str:
 
 def _read(file: str, asked_by: str) -> Settings:
     try:
-        settings = json.loads(Path(file).read_text(encoding="utf-8"))
+        settings = parse_json(read_bytes(Path(file), _MAX_BYTES, links=True))
     except OSError as error:
         raise ConfigError(
             f"DeepSpeed file {file} (from {asked_by}) cannot be read: {error.strerror}; give the"

@@ -121,14 +121,12 @@ def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class _Files:
-    """The files of one evaluation, each there as a whole or not at all."""
+    """The files of one evaluation, each there as a whole or not at all; `folder` exists."""
 
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
         self.written: list[Path] = []
         self._no_pictures = ""
-        if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
 
     def text(self, name: str, content: str) -> None:
         if self.folder is not None:

@@ -17,11 +17,12 @@ from hrm_scale.checkpoint import (
     require_fit,
     require_table,
 )
-from hrm_scale.config.saved import from_dict
+from hrm_scale.config.saved import from_checkpoint
 from hrm_scale.config.schema import RunConfig
 from hrm_scale.data import find_dataset
 from hrm_scale.data.format import DatasetMeta
 from hrm_scale.errors import CheckpointError, ConfigError
+from hrm_scale.machine import require_memory
 from hrm_scale.modelling import DTYPES, TABLE, choose_dtype, model_config
 from hrm_scale.models import ActModel, ModelConfig, build_model
 from hrm_scale.models.attention import resolve_backend
@@ -85,7 +86,7 @@ def restore(
         raise CheckpointError(
             f"{checkpoint.path} has no averaged weights (its run had ema=false): type weights=raw"
         )
-    run = from_dict(checkpoint.config, str(checkpoint.path / "config.json"))
+    run = from_checkpoint(checkpoint.config, checkpoint.path)
     run = run.model_copy(update={"data_path": find_dataset(run.data_path, checkpoint.folders)})
     meta = _meta(checkpoint)
     config = model_config(run.arch, meta, attention=attention, compiled=compiled)
@@ -111,6 +112,12 @@ def restore(
     if config.puzzle_emb_ndim:
         size = (meta.num_puzzle_identifiers, config.puzzle_emb_ndim)
         require_table(checkpoint, TABLE, size)
+        if device.type == "cpu":
+            require_memory(
+                4 * size[0] * size[1],
+                f"the puzzle table of {checkpoint.path}, {size[0]:,} x {size[1]},",
+                "use a machine with more memory",
+            )
         table = DeviceTable(*size, device)
         table.load_rows(read_table(checkpoint, TABLE, *table.owned))
     return Restored(model.eval(), table, run, meta, checkpoint, device, averaged)

@@ -30,6 +30,7 @@ from hrm_scale.evaluation.scaling import Scaling
 from hrm_scale.evaluation.step_counts import StepCounts
 from hrm_scale.evaluation.tally import Tally
 from hrm_scale.evaluation.voting import Ballot, arc_questions, chosen_rows
+from hrm_scale.modelling import require_rows
 
 
 @dataclass
@@ -67,6 +68,8 @@ class Session:
         self.dataset = open_dataset(self.path, missing=missing)
         _require_same_form(self.restored, self.dataset, self.path)
         self.batch_size = config.batch_size or self.restored.run.global_batch_size
+        local = -(-self.batch_size // engine.ranks)
+        require_rows("batch_size", local, self.restored.model.config, self.device)
         self.rows: ArcRows | None = None
         if self.dataset.meta.kind == "arc":
             self.rows = ArcRows(self.dataset, config.split)

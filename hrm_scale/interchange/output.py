@@ -12,6 +12,7 @@ from pathlib import Path
 
 from hrm_scale.checkpoint.atomic import commit_folder
 from hrm_scale.errors import ConfigError
+from hrm_scale.output import cannot_write, check_folder, make_folder
 
 # What `convert` writes; a folder with anything else in it is not its to replace.
 _OURS = re.compile(
@@ -22,7 +23,9 @@ _WEIGHTS = re.compile(r"weights-\d{8,}")
 
 
 def require_free(target: Path, *, overwrite: bool) -> None:
-    """Raise ConfigError when there is something at `target` that must stay."""
+    """Raise ConfigError when there is something at `target` that must stay, else as
+    `check_folder`."""
+    check_folder(target, "--output")
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return
     if not overwrite:
@@ -40,9 +43,12 @@ def new_folder(target: Path, *, overwrite: bool) -> Iterator[Path]:
     """A folder beside `target` to write into; at the end it takes the place of `target`, and after
     an error or Ctrl-C it is gone. ConfigError as `require_free`."""
     require_free(target, overwrite=overwrite)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent, "--output")
     temporary = target.with_name(f".{target.name}.tmp-{secrets.token_hex(4)}")
-    temporary.mkdir()
+    try:
+        temporary.mkdir()
+    except OSError as error:
+        raise cannot_write(error, target, "--output") from error
     try:
         yield temporary
         for path in temporary.rglob("*"):

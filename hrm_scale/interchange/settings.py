@@ -16,7 +16,7 @@ from hrm_scale.config.overrides import Overrides, parse_overrides
 from hrm_scale.config.problems import validate
 from hrm_scale.config.saved import to_dict
 from hrm_scale.config.schema import ARCHITECTURE_NAMES, RunConfig
-from hrm_scale.config.values import format_value, one_line
+from hrm_scale.config.values import format_value
 from hrm_scale.data.remote.options import is_address
 from hrm_scale.errors import ConfigError
 from hrm_scale.interchange.infer import PRESETS, Inferred, Shapes, architecture, infer
@@ -130,7 +130,7 @@ def decide(
         RunConfig, _nested(settings), lambda key: origin.get(key, "schema default")
     )
     if run is None:
-        raise ConfigError("\n".join(one_line(problem) for problem in problems))
+        raise ConfigError(*problems)
     return Decided(run, inferred, _rows(run, origin))
 
 
@@ -139,14 +139,14 @@ def relocated(run: RunConfig, **changes: Any) -> RunConfig:
     values = to_dict(run) | dict.fromkeys(("project_name", "run_name")) | changes
     new, problems = validate(RunConfig, values, lambda key: "command line")
     if new is None:
-        raise ConfigError("\n".join(one_line(problem) for problem in problems))
+        raise ConfigError(*problems)
     return new
 
 
 def _typed(asked: Iterable[str]) -> Overrides:
     typed = parse_overrides(list(asked), RunConfig)
     if typed.problems:
-        raise ConfigError("\n".join(typed.problems))
+        raise ConfigError(*typed.problems)
     return typed
 
 

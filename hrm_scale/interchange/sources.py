@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hrm_scale.checkpoint import AVERAGES, read_checkpoint, read_table, require_table
 from hrm_scale.checkpoint.discovery import runs_here
-from hrm_scale.config.saved import from_dict
+from hrm_scale.config.saved import from_checkpoint
 from hrm_scale.data import Dataset, DatasetMeta, open_dataset
 from hrm_scale.data.array_folder import recognise
 from hrm_scale.errors import CheckpointError, ConfigError
@@ -73,7 +73,7 @@ def _checkpoint(path: Path, weights: str) -> Portable:
     averaged = weights != "raw" and AVERAGES in held.parts
     if weights == "averaged" and not averaged:
         raise CheckpointError(f"{held.path} has no averaged weights: type --weights raw")
-    run = from_dict(held.config, str(held.path / "config.json"))
+    run = from_checkpoint(held.config, held.path)
     try:
         meta = DatasetMeta(**held.state["dataset"])
     except (TypeError, KeyError) as error:

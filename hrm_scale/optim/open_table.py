@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from hrm_scale.machine import require_memory
 from hrm_scale.optim.host_table import HostTable
 from hrm_scale.optim.puzzle_table import DeviceTable, PuzzleTable
 from hrm_scale.optim.sharded_table import RowExchange, ShardedTable
@@ -22,6 +23,13 @@ def open_table(
 
     `exchange` reaches the other ranks.
     """
+    held = 4 * num_identifiers * width // (exchange.ranks if placement == "sharded" else 1)
+    if device.type == "cpu" or placement == "host":
+        require_memory(
+            held,
+            f"the puzzle table of {num_identifiers:,} identifiers x {width}",
+            "use a data set with fewer identifiers, or a smaller arch.puzzle_emb_ndim",
+        )
     if placement == "device":
         return DeviceTable(num_identifiers, width, device)
     if placement == "host":

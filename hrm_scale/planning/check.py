@@ -7,10 +7,10 @@ compiled blocks (minutes, needs a C++ compiler).
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from hrm_scale.command_line import Parser
 from hrm_scale.errors import run_cli
 from hrm_scale.machine import bfloat16_flags
 
@@ -136,7 +136,7 @@ def table(results: list[Checked]) -> str:
 
 def main(arguments: list[str]) -> int:
     """Entry point. Exit status 1 when something is more than 10 % off."""
-    parser = argparse.ArgumentParser(prog="python -m hrm_scale.planning.check", description=__doc__)
+    parser = Parser(prog="python -m hrm_scale.planning.check", description=__doc__)
     parser.add_argument("--compiled", action="store_true", help="also with compiled blocks")
     options = parser.parse_args(arguments)
     results = [check(case) for case in CASES]

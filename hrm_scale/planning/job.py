@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,9 @@ from hrm_scale.planning.activations import reading_at
 from hrm_scale.planning.hardware import Hardware
 from hrm_scale.planning.memory import FP32, Load, Memory, Sharding, keeps_gradients, memory_of
 from hrm_scale.planning.tasks import Task, task_of
+from hrm_scale.untrusted import parse_json, read_bytes
+
+_MAX_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,7 @@ def _sharding(asked: str, ranks: int, dtype: torch.dtype) -> Sharding:
     if asked in ("auto", "off"):
         return Sharding(ranks)
     try:
-        settings: dict[str, Any] = json.loads(Path(asked).read_text(encoding="utf-8"))
+        settings: dict[str, Any] = parse_json(read_bytes(Path(asked), _MAX_BYTES, links=True))
         zero = settings.get("zero_optimization") or {}
         stage = zero.get("stage", 0)
         bf16 = (settings.get("bf16") or {}).get("enabled", False)

@@ -6,8 +6,7 @@ measured: `fleet` says what is assumed and what is quoted.
 
 from __future__ import annotations
 
-import argparse
-
+from hrm_scale.command_line import Parser
 from hrm_scale.errors import run_cli
 from hrm_scale.planning.fleet import (
     ADAPTER,
@@ -158,7 +157,7 @@ def _gb(amount: float) -> str:
 
 def main(arguments: list[str]) -> int:
     """Entry point."""
-    parser = argparse.ArgumentParser(prog="python -m hrm_scale.planning.scale", description=__doc__)
+    parser = Parser(prog="python -m hrm_scale.planning.scale", description=__doc__)
     parser.parse_args(arguments)
     for title, make in TABLES.items():
         print(f"{title}\n", *make(), "", sep="\n")

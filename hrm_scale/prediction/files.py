@@ -14,6 +14,7 @@ from hrm_scale.boards import ArcBoard, Board
 from hrm_scale.boards.arc import to_rows
 from hrm_scale.checkpoint.atomic import replace_file
 from hrm_scale.errors import ConfigError
+from hrm_scale.output import check_file
 from hrm_scale.prediction.animation import MOST, Animation, require_pillow
 from hrm_scale.prediction.page import Page
 from hrm_scale.prediction.prediction import Prediction
@@ -41,12 +42,7 @@ def check_output(output: str) -> None:
             f"output={output}: the ending says what is written; allowed are .json and .csv"
             " (answers), .html and .gif (the steps, animated)"
         )
-    if path.is_dir():
-        raise ConfigError(f"output={output}: is a folder; allowed: the name of a file")
-    if not path.parent.is_dir():
-        raise ConfigError(
-            f"output={output}: there is no folder {path.parent}; type mkdir -p {path.parent}"
-        )
+    check_file(path, "output")
     if path.suffix == ".gif":
         require_pillow(output)
 

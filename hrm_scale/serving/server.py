@@ -66,9 +66,12 @@ class LocalServer(ThreadingHTTPServer):
     def knows_itself_as(self, host: str) -> bool:
         """Is a request's Host header a name of this machine? Nobody can rebind a bare address."""
         try:
-            name = urlsplit(f"//{host}").hostname or ""
+            parts = urlsplit(f"//{host}")
         except ValueError:
             return False
+        if "@" in parts.netloc:  # no browser sends a user's name
+            return False
+        name = parts.hostname or ""
         if name in self._names:
             return True
         address = _address(name)

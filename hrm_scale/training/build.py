@@ -15,7 +15,8 @@ from hrm_scale.config.saved import to_dict, to_yaml
 from hrm_scale.config.schema import RunConfig
 from hrm_scale.engine import Engine, open_engine
 from hrm_scale.errors import ConfigError, HrmError
-from hrm_scale.modelling import dataset_facts, model_config
+from hrm_scale.machine import require_memory
+from hrm_scale.modelling import dataset_facts, model_config, require_rows
 from hrm_scale.models import ModelConfig, build_model
 from hrm_scale.models.attention import resolve_backend as resolve_attention
 from hrm_scale.models.flops import remaining_flops
@@ -86,6 +87,7 @@ def _build(
         compiled=False,
         activation_checkpointing=run.engine.activation_checkpointing,
     )
+    _require_room(run, config, engine)
     horizon = plan_horizon(run, dataset.epoch_examples("train"), config)
     compiled = resolve_compile(run.engine.compile, engine.device, horizon.total_steps)
     attention = _attention(config, engine.device)
@@ -254,6 +256,21 @@ def _check_evaluation(run: RunConfig, engine: Engine) -> None:
             f"evaluation.batch_size={size} cannot be shared by {engine.ranks} processes: make it a"
             f" multiple of {engine.ranks}"
         )
+
+
+def _require_room(run: RunConfig, config: ModelConfig, engine: Engine) -> None:
+    """Raise EnvironmentProblem for sizes that no setting of this machine could make fit."""
+    evaluated = run.evaluation.batch_size or 1
+    for key, rows in (
+        ("global_batch_size", run.global_batch_size),
+        ("evaluation.batch_size", evaluated),
+    ):
+        require_rows(key, rows // engine.ranks, config, engine.device)
+    with torch.device("meta"):
+        numbers = sum(parameter.numel() for parameter in build_model(config).parameters())
+    require_memory(
+        4 * numbers, f"a model of {numbers:,} parameters", "choose a smaller arch.hidden_size"
+    )
 
 
 def _estimated_bytes(parameters: int, averaged: bool, table: PuzzleTable | None) -> int:

@@ -19,11 +19,11 @@ from hrm_scale.checkpoint import (
     read_table,
     require_table,
 )
-from hrm_scale.config.saved import from_dict, to_dict
+from hrm_scale.config.saved import from_checkpoint, to_dict
 from hrm_scale.config.schema import RunConfig
 from hrm_scale.data import Dataset, find_dataset, is_dataset, open_dataset
 from hrm_scale.data.remote.options import is_address
-from hrm_scale.errors import CheckpointError, ConfigError, DataError
+from hrm_scale.errors import CheckpointError, DataError
 from hrm_scale.interchange.rows import gathered, places
 from hrm_scale.modelling import TABLE
 from hrm_scale.models import ActModel
@@ -118,8 +118,8 @@ def _shape(tensor: Tensor | None) -> str:
 def _differences(checkpoint: LoadedCheckpoint, run: RunConfig) -> list[str]:
     """``arch.KEY: THERE -> HERE`` of the settings that change what weights mean."""
     try:
-        there = to_dict(from_dict(checkpoint.config, str(checkpoint.path / "config.json")))
-    except ConfigError:
+        there = to_dict(from_checkpoint(checkpoint.config, checkpoint.path))
+    except CheckpointError:
         return []  # of another release: the tensors decide
     lines = changed_settings({"arch": there["arch"]}, {"arch": to_dict(run)["arch"]})
     return [line for line in lines if not line.startswith(_OTHERWISE)]

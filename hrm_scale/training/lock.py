@@ -11,15 +11,25 @@ from typing import IO
 
 from hrm_scale.errors import ConfigError
 from hrm_scale.machine import boot_clock
+from hrm_scale.output import make_folder, require_plain_files
+
+# What a run opens in its folder; opening or filling a pipe could wait for ever.
+_FILES = (".lock", "config.yaml", "metrics.jsonl", "events.jsonl", "log.txt")
 
 
-def lock_run(run_dir: Path) -> IO[str]:
+class Occupied(ConfigError):
+    """Another process works in the folder."""
+
+
+def lock_run(run_dir: Path, name: str = "checkpoint_path") -> IO[str]:
     """Make the run folder and take it; it is free again when the returned file is closed, also by
-    the death of the process. Raises ConfigError when another process trains in it.
+    the death of the process. name: what the user typed the folder after.
 
-    The file holds the moment at which it was taken, a `boot_clock`.
+    The file holds the moment at which it was taken, a `boot_clock`. Raises Occupied when another
+    process trains in the folder, ConfigError or EnvironmentProblem when it cannot be a run folder.
     """
-    run_dir.mkdir(parents=True, exist_ok=True)
+    make_folder(run_dir, name)
+    require_plain_files(run_dir, _FILES)
     # Not truncated: it may be another process's.
     handle = (run_dir / ".lock").open("a", encoding="utf-8")
     # Systems without flock, and file systems that do not offer it, go without the protection.
@@ -38,7 +48,7 @@ def lock_run(run_dir: Path) -> IO[str]:
                     time.sleep(patience)
         except BlockingIOError:
             handle.close()
-            raise ConfigError(
+            raise Occupied(
                 f"another process is training in {run_dir}: wait for it, stop it, or choose"
                 " another run_name"
             ) from None

@@ -107,7 +107,7 @@ def test_bad_folders(tmp_path: Path) -> None:
     for given, words in (
         ([folder, tmp_path / "ARC" / "." / "data"], "given twice"),
         ([tmp_path / "none"], "no such folder"),
-        ([folder / "training" / "a.json"], "is not a folder"),
+        ([folder / "training" / "a.json"], "neither a folder nor a tar archive"),
         ([tmp_path / "empty"], "no tasks"),
         ([tmp_path / "ARC"], f"give {folder}"),
         ([folder / "training"], "give the folder above it"),

@@ -81,7 +81,7 @@ WRONG_FIELDS = [
     ("epochs=1.5", "is not a whole number; allowed: an integer >= 1 or null"),
     ("arch.H_cycles=true", "is not a number"),
     ("lr_warmup_steps=-1", "allowed: an integer >= 0"),
-    ("global_batch_size=0", "allowed: an integer >= 1"),
+    ("global_batch_size=0", "allowed: an integer from 1 to"),
     ("arch.puzzle_emb_ndim=-1", "allowed: an integer >= 0"),
     ("max_time=2x", "is not a time; allowed: a time such as 45s"),
     ("data.window=0", "allowed: an integer >= 1 or all"),

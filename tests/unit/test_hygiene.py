@@ -28,6 +28,7 @@ FOUNDATION = (
     "hrm_scale.command_line",
     "hrm_scale.errors",
     "hrm_scale.machine",
+    "hrm_scale.output",
     "hrm_scale.redaction",
     "hrm_scale.untrusted",
     "hrm_scale.__version__",

@@ -98,6 +98,7 @@ def test_page_files_are_small_and_name_nothing_outside() -> None:
         (403, "this page is for this machine only", {"Host": "evil.example:8266"}),
         (403, "this page is for this machine only", {"Host": "192.0.2.7"}),
         (403, "this page is for this machine only", {"Host": "[::1"}),
+        (403, "this page is for this machine only", {"Host": "evil.example@127.0.0.1"}),
         (403, "only the page itself", {"Origin": "http://evil.example"}),
         (403, "only the page itself", {"Origin": "null"}),
         (415, "post JSON", {"Content_Type": "text/plain"}),

@@ -35,7 +35,7 @@ from hrm_scale.config.saved import from_dict, to_dict
 from hrm_scale.config.schema import RunConfig
 from hrm_scale.data import Loader, open_dataset
 from hrm_scale.data.format import DatasetMeta
-from hrm_scale.errors import CheckpointError, HrmError
+from hrm_scale.errors import EXIT_CHECKPOINT, CheckpointError, HrmError
 from hrm_scale.evaluation.restore import restore
 from hrm_scale.training.build import build_trainer
 from hrm_scale.training.clock import Clock
@@ -166,6 +166,29 @@ def test_any_edited_value_works_or_is_refused(
         message = str(error)
     assert len(message) < 3000
     assert all(line.isprintable() for line in message.splitlines())
+
+
+@settings(
+    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data())
+def test_any_edited_value_gives_a_model_or_the_exit_code_of_checkpoints(
+    trained: tuple[Path, Path], tmp_path: Path, data: st.DataObject
+) -> None:
+    _, checkpoint = trained
+    file = data.draw(st.sampled_from(["config.json", "config.json", "state.json"]))
+    document = json.loads((checkpoint / file).read_text())
+    path = data.draw(st.sampled_from(sorted(places(document), key=str)))
+    new, delete = data.draw(VALUES), data.draw(st.booleans())
+    target = tmp_path / "run" / "checkpoints" / checkpoint.name
+    folder = edited(checkpoint, target, file, lambda value: put(value, path, new, delete))
+    code, message = EXIT_CHECKPOINT, ""
+    try:
+        restore(folder, device=torch.device("cpu"))
+    except HrmError as error:
+        code, message = error.exit_code, str(error)
+    assert code == EXIT_CHECKPOINT
+    assert not message or message.isprintable()
 
 
 @pytest.mark.parametrize("key", sorted(STATE))
