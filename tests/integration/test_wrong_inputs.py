@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import pickle
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +24,7 @@ from hrm_scale.errors import (
     EXIT_DATA,
     EXIT_ENVIRONMENT,
 )
-from tests.runs import arguments, call, error_lines, train_here
+from tests.runs import ROOT, arguments, call, command, environment, error_lines, train_here
 from tests.small_disk import small_disk
 from tests.unit.data_sets import write_online
 
@@ -197,7 +199,7 @@ def check(done: subprocess.CompletedProcess[str], code: int, *words: str) -> Non
     assert done.returncode == code, done.stderr
     lines = error_lines(done.stderr)
     assert len(lines) == 1, done.stderr
-    assert "Traceback" not in done.stdout + done.stderr
+    assert "Traceback" not in (done.stdout or "") + done.stderr
     # The error is the last thing said.
     assert done.stderr.strip().splitlines()[-1] == lines[0]
     for word in words:
@@ -260,6 +262,51 @@ def test_no_disk_space_in_between_is_a_warning_and_training_goes_on(
     assert done.returncode == 0, done.stderr
     assert "no space left" in done.stdout + done.stderr
     assert "done: 6 steps" in done.stdout + done.stderr
+
+
+def shell(line: str, *words: object, **options: Any) -> subprocess.CompletedProcess[str]:
+    """A line of a shell in which `$@` is this Python's `-m` and the words."""
+    return subprocess.run(
+        ["bash", "-c", line, "bash", *command(*map(str, words))],
+        cwd=ROOT,
+        env=environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=120,
+        check=False,
+        **options,
+    )
+
+
+def test_a_run_without_any_standard_stream(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    line = arguments(trained[0], tmp_path / "run", max_steps=2, log__console="auto")
+    done = shell('exec "$@" <&- >&- 2>&-', "hrm_scale.train", *line)
+    assert done.returncode == 0
+    assert (tmp_path / "run" / "checkpoints" / "step-00000002" / "manifest.json").exists()
+    # Nothing that was to be printed has gone into a file that got the number of a closed stream.
+    for text in (tmp_path / "run").glob("*.json*"):
+        assert all(json.loads(record) for record in text.read_text().splitlines())
+
+
+def test_a_prediction_without_standard_output(trained: tuple[Path, Path]) -> None:
+    words = (f"checkpoint={trained[1]}", "puzzle=1..4..1..1..4..1")
+    assert shell('exec "$@" >&-', "hrm_scale.predict", *words).returncode == 0
+
+
+def test_exit_codes_do_not_need_a_standard_stream(
+    trained: tuple[Path, Path], tmp_path: Path
+) -> None:
+    info = ("tools.checkpoint", "info", tmp_path)
+    assert shell('exec "$@" 2>&-', *info).returncode == EXIT_CHECKPOINT
+    assert shell('exec "$@" >&- 2>&-', *info).returncode == EXIT_CHECKPOINT
+    full = shell('exec "$@" >/dev/full', "tools.shards", "info", trained[0])
+    check(full, EXIT_ENVIRONMENT, "space")
+
+
+def test_too_few_open_files(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    line = arguments(trained[0], tmp_path / "run", max_steps=2)
+    done = shell('ulimit -n 8; exec "$@"', "hrm_scale.train", *line, stdout=subprocess.PIPE)
+    check(done, EXIT_ENVIRONMENT, "ulimit -n")
 
 
 def test_several_mistakes_are_reported_at_once(trained: tuple[Path, Path], tmp_path: Path) -> None:

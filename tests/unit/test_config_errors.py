@@ -82,7 +82,7 @@ WRONG_FIELDS = [
     ("arch.H_cycles=true", "is not a number"),
     ("lr_warmup_steps=-1", "allowed: an integer >= 0"),
     ("global_batch_size=0", "allowed: an integer from 1 to"),
-    ("arch.puzzle_emb_ndim=-1", "allowed: an integer >= 0"),
+    ("arch.puzzle_emb_ndim=-1", "allowed: an integer from 0 to"),
     ("max_time=2x", "is not a time; allowed: a time such as 45s"),
     ("data.window=0", "allowed: an integer >= 1 or all"),
     ("checkpoint.every_minutes=0", "allowed: a number > 0 or null"),

@@ -294,7 +294,7 @@ def parsed(*words: object) -> argparse.Namespace:
         (["--limit", 3], "--limit is for --html only"),
         (["--html", "x.html", "--limit", 0], "--limit 0: at least 1"),
         (["--port", 70000], "--port 70000: allowed is"),
-        (["--html", "missing/x.html"], "not a file in an existing folder"),
+        (["--html", "missing/x.html"], "there is no folder missing"),
     ],
 )
 def test_wrong_options(sudoku: Dataset, words: list[object], error: str) -> None:
