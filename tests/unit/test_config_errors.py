@@ -85,7 +85,7 @@ WRONG_FIELDS = [
     ("arch.puzzle_emb_ndim=-1", "allowed: an integer from 0 to"),
     ("max_time=2x", "is not a time; allowed: a time such as 45s"),
     ("data.window=0", "allowed: an integer >= 1 or all"),
-    ("checkpoint.every_minutes=0", "allowed: a number > 0 or null"),
+    ("checkpoint.every_minutes=0", "allowed: a number > 0 and <= 1000000 or null"),
     ("engine.compile=maybe", "allowed: true, false or auto"),
     ("data.verify=maybe", "is neither true nor false; allowed: true or false"),
     ("data_path=", "is empty; allowed: text"),
