@@ -111,8 +111,8 @@ def test_the_same_command_is_the_same_run_and_another_is_not() -> None:
     assert len({base, *(name(*other) for other in others)}) == 6
     # Pinned: a release that changes it would leave every unnamed run behind.
     assert base == "checkpoints/arc-aug-1000-hrm_v1/seed0-feeca0d1"
-    assert name("experiment=demo") == "checkpoints/sudoku-6x6-demo-trm/seed0-8399f650"
-    assert name("experiment=arc1", "arch=trm") == "checkpoints/arc-aug-1000-trm/seed0-7ef311d2"
+    assert name() == "checkpoints/arc-aug-1000-hrm_v1/seed0-ab872fb4"
+    assert name("arch=trm", "seed=3") == "checkpoints/arc-aug-1000-trm/seed3-7ef311d2"
 
 
 def test_only_what_changes_the_learning_makes_another_run() -> None:
