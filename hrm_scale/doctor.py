@@ -225,7 +225,7 @@ def _has_wandb_key() -> bool:
 
 
 def render(report: Report) -> str:
-    """The report for people; the last line is the verdict."""
+    """The report for people; the last line is the verdict and what to type next."""
     lines = []
     for section, values in report.sections.items():
         lines.append(section)
@@ -233,7 +233,8 @@ def render(report: Report) -> str:
         lines += [f"  {name:<{width}}  {value}" for name, value in values.items()]
     lines += [f"note: {note}" for note in report.notes]
     lines += [f"problem: {problem}" for problem in report.problems]
-    lines.append(f"doctor: {verdict(report)}")
+    next_step = "" if report.problems else "; next: ./launch.sh demo"
+    lines.append(f"doctor: {verdict(report)}{next_step}")
     return "\n".join(lines)
 
 

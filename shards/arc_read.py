@@ -59,7 +59,7 @@ def _folder_files(folder: Path) -> Iterator[tuple[str, str, bytes, str]]:
             problem = f"neither a folder nor a tar archive of tasks ({', '.join(_ARCHIVE)})"
         raise DataError(
             f"{folder}: {problem}: give folders like ARC-AGI/data with --dataset-dirs "
-            "(docs/arc.md says where to get them)"
+            "(docs/arc.md in a clone says where to get them)"
         )
     for subset in sorted(folder.iterdir()):
         if not subset.is_dir() or subset.name.startswith("."):

@@ -28,6 +28,8 @@ def convert_arrays(request: Request) -> DatasetMeta:
             f"--kind {kind}: {request.source} has {folder.meta.vocab_size} tokens and "
             f"{folder.meta.seq_len} cells, which is {folder.meta.kind}: leave it out"
         )
+    if request.kind is None and kind != "other":
+        say(f"note: recognised as {kind} by its numbers; type --kind other if it is something else")
     table: ArcTable | None = None
     if kind == "arc":
         table = read_table(folder)

@@ -70,8 +70,8 @@ def convert_rows(request: Request, source: Source) -> DatasetMeta:
     kind = request.kind or "other"
     if kind not in ("other", found):
         raise ConfigError(
-            f"--kind {kind} does not go with {vocab_size} tokens and {scan.seq_len} cells: see "
-            "docs/conversion.md, or leave it out"
+            f"--kind {kind} does not go with {vocab_size} tokens and {scan.seq_len} cells: leave "
+            "it out (docs/conversion.md in a clone lists the kinds)"
         )
     if kind == "other":
         board = {side: board[side] for side in ("height", "width") if side in board}

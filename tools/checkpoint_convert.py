@@ -19,7 +19,7 @@ examples:
   convert checkpoints/PROJECT/RUN --to onnx --output onnx/mine --check-puzzles 1000
 
 KEY=VALUE are settings of the network that a published file does not say, such as arch.num_heads=8.
-All formats: docs/interchange.md
+All formats: docs/interchange.md in a clone
 """
 
 

@@ -127,7 +127,7 @@ def _parser() -> argparse.ArgumentParser:
         "--measure", action="store_true", help="take the planned steps on this machine's GPU"
     )
     parser.add_argument(
-        "--table", action="store_true", help="the table of docs/memory.md, in Markdown"
+        "--table", action="store_true", help="what to type by GPU and task, in Markdown"
     )
     return parser
 

@@ -123,10 +123,11 @@ def _split_text(split: str, info: Mapping[str, Any], meta: DatasetMeta) -> list[
     for name, words in (("path_moves", "moves of the paths"), ("variants", "variants of a row")):
         if name in info:
             lines.append(f"  {words}: {_spread_text(info[name])}{note}")
-    if "ratings" in info:
-        lines += _histogram(
-            f"ratings: {_spread_text(info['ratings'])}{note}", info["ratings"]["counts"]
-        )
+    if (ratings := info.get("ratings")) and ratings["min"] == ratings["max"]:
+        # A set without ratings has one number for all.
+        lines.append(f"  ratings: all {ratings['min']}{note}")
+    elif ratings:
+        lines += _histogram(f"ratings: {_spread_text(ratings)}{note}", ratings["counts"])
     return lines
 
 

@@ -34,6 +34,7 @@ from hrm_scale.data.format import (
 )
 from hrm_scale.data.identifier_table import Task
 from hrm_scale.data.index import SplitIndex
+from hrm_scale.data.maze_paths import are_mazes
 from hrm_scale.data.meta_check import check_values
 from hrm_scale.errors import DataError
 
@@ -41,6 +42,8 @@ SPLITS = ("train", "test")
 BOXES = {4: (2, 2), 6: (2, 3), 9: (3, 3)}
 """Box height and width of the Sudoku boards known, by side."""
 _MAX_SETS = 1024
+_MAZE_ROWS = 256
+"""Inputs that are looked at to tell mazes from other squares of as many tokens."""
 _FIELDS = (
     "vocab_size",
     "seq_len",
@@ -191,6 +194,9 @@ def _open(
                 f"{str(content['total_groups'])[:40]}, the arrays hold {groups} groups: the folder "
                 "is a mix of two data sets"
             )
+    boards = next(iter(sets.values()))[0].inputs[:_MAZE_ROWS]
+    if kind == "maze" and not are_mazes(boards).all():
+        kind = "other"
     splits = {split: _split_info(parts) for split, parts in sets.items()}
     meta = dataclasses.replace(
         meta,

@@ -94,7 +94,8 @@ def _read(file: str, asked_by: str) -> Settings:
     except OSError as error:
         raise ConfigError(
             f"DeepSpeed file {file} (from {asked_by}) cannot be read: {error.strerror}; give the"
-            " path of a JSON file, such as ds_configs/cpu_2proc.json, or engine.deepspeed=off"
+            " path of a DeepSpeed JSON file (a clone has some in ds_configs, an installed package"
+            " none), or engine.deepspeed=off"
         ) from None
     except ValueError as error:
         raise ConfigError(f"DeepSpeed file {file} (from {asked_by}) is not JSON: {error}") from None

@@ -150,7 +150,7 @@ def _sharding(asked: str, ranks: int, dtype: torch.dtype) -> Sharding:
     except (OSError, ValueError, AttributeError) as error:
         raise ConfigError(
             f"engine.deepspeed={asked} cannot be read as a DeepSpeed JSON file ({error}); allowed:"
-            " auto, off, or the path of one, such as ds_configs/h100_8x.json"
+            " auto, off, or the path of one (a clone has some in ds_configs)"
         ) from None
     if stage not in (0, 1, 2, 3):
         raise ConfigError(f"{asked}: zero_optimization.stage={stage}; allowed: 0, 1, 2 or 3")

@@ -22,6 +22,7 @@ from hrm_scale.data.array_folder import (
     recognise,
 )
 from hrm_scale.errors import DataError
+from shards.convert import main as convert
 from tests.unit.data_sets import write_online
 from tests.unit.published import arc_tasks, numbered, write_arc, write_numbered, write_split
 
@@ -284,3 +285,23 @@ def test_kinds_are_recognised(tmp_path: Path) -> None:
     assert recognise(20, 81)[0] == recognise(6, 80)[0] == "other"
     assert not is_array_folder(write_online(tmp_path / "own"))
     assert not is_array_folder(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("starts", "goals", "kind"), [(1, 1, "maze"), (2, 1, "other"), (1, 0, "other")]
+)
+def test_a_maze_has_one_start_and_one_goal(
+    starts: int, goals: int, kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = np.full((4, 25), 2)
+    rows[:, :starts] = 3
+    rows[:, 8 : 8 + goals] = 4
+    for split in ("train", "test"):
+        write_split(tmp_path / "set", split, {"all": [[rows]]}, vocab_size=6)
+    assert open_dataset(tmp_path / "set").meta.kind == kind
+    # Whoever converts it is told what it was taken for, unless they said it themselves.
+    convert([str(tmp_path / "set"), "--output-dir", str(tmp_path / "out")])
+    assert ("--kind other" in capsys.readouterr().err) == (kind == "maze")
+    convert([str(tmp_path / "set"), "--kind", "other", "--output-dir", str(tmp_path / "as_it_is")])
+    assert "--kind other" not in capsys.readouterr().err
+    assert open_dataset(tmp_path / "as_it_is").meta.kind == "other"

@@ -31,6 +31,7 @@ def test_report_names_what_a_run_uses(tmp_path: Path) -> None:
     assert ": " in report.sections["backends"]["attention, bfloat16"]
     text = doctor.render(report)
     assert text.splitlines()[-1].startswith("doctor: ready")
+    assert text.endswith("next: ./launch.sh demo")
     # Made to be pasted in public.
     assert str(tmp_path) not in text
 

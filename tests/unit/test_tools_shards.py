@@ -99,7 +99,7 @@ def test_info_shows_counts_tokens_boards_and_hashes(
         "1 blank",
         "5 digit 4",
         "25.00 %",
-        "ratings: min 0",
+        "ratings: all 0",
         "generated",
     ):
         assert wanted in text

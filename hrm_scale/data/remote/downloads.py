@@ -226,5 +226,5 @@ class Downloads:
 def refused(where: str, error: RefusedError) -> str:
     return (
         f"{where}: {error}: check the address and the credentials in the environment"
-        " (docs/streaming.md)"
+        " (docs/streaming.md in a clone)"
     )

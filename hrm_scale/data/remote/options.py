@@ -69,7 +69,7 @@ def parse_address(text: str) -> str:
     if "@" in parts.netloc and scheme not in ("http", "https"):
         raise ConfigError(
             f"{shown}: credentials do not belong into this address: set them in the environment"
-            " (docs/streaming.md)"
+            " (docs/streaming.md in a clone)"
         )
     if ".." in parts.path.split("/"):
         raise ConfigError(f"{shown}: `..` has no place in the address of a data set")
