@@ -103,7 +103,7 @@ def runs_here(root: Path = Path(FOLDER)) -> str:
         (run for run in newest if candidates(run)), key=lambda run: newest[run], reverse=True
     )
     if not runs:
-        return f"there are no runs under {root.absolute()}"
+        return f"there are no runs under {root}"
     more = f" and {len(runs) - _MOST_RUNS} more" if len(runs) > _MOST_RUNS else ""
     return f"runs here: {', '.join(map(str, runs[:_MOST_RUNS]))}{more}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from hrm_scale.data.dataset import Dataset
@@ -32,7 +33,10 @@ def find_dataset(path: str, folders: Iterable[Path]) -> str:
     found = next((folder / path for folder in folders if _holds_dataset(folder / path)), None)
     if found is None:
         return path
-    return os.path.relpath(found) if found.is_relative_to(Path.cwd()) else str(found)
+    with suppress(FileNotFoundError):  # the current folder may be gone
+        if found.is_relative_to(Path.cwd()):
+            return os.path.relpath(found)
+    return str(found)
 
 
 def _holds_dataset(path: Path) -> bool:

@@ -209,7 +209,10 @@ def _about_missing_data(restored: Restored, given: str | None) -> str | None:
     if given is not None:
         return build
     folder = restored.checkpoint.state.get(FOLDER_KEY)
-    elsewhere = folder is not None and folder != os.getcwd()
+    try:
+        elsewhere = folder is not None and not os.path.samefile(folder, os.curdir)
+    except OSError:  # one of them is gone
+        elsewhere = True
     return "; ".join(
         [
             *([f"the run was trained in {folder}"] if elsewhere else []),

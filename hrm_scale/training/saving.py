@@ -61,6 +61,7 @@ class Saving:
         self._saved_at = self.clock.total_seconds
         self.time_is_up = False
         """Whether `max_time` ends the run now, by the clock of any rank."""
+        self._folder = os.getcwd()  # now: it may be removed while the run goes on
         self.continue_command = ""
         """The command that resumes from the last save."""
 
@@ -147,7 +148,7 @@ class Saving:
         document = {
             **counters,
             "command": self.continue_command,
-            FOLDER_KEY: os.getcwd(),
+            FOLDER_KEY: self._folder,
             "data": self.loader.state(state.position),
             "dataset": self.facts,
             "clock": self.clock.state_dict(),

@@ -178,3 +178,17 @@ def test_runs_are_listed_newest_first_and_not_all(tmp_path: Path) -> None:
     (tmp_path / "empty" / "checkpoints").mkdir(parents=True)
     newest = ", ".join(str(tmp_path / name) for name in ("P/6", "one", "P/4", "P/3", "P/2"))
     assert runs_here(tmp_path) == f"runs here: {newest} and 2 more"
+
+
+def test_a_run_goes_on_when_the_folder_it_was_started_in_is_removed(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone, run = tmp_path / "gone", tmp_path / "run"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    train_here(project / "data" / "four", run, lambda trainer: gone.rmdir(), max_steps=2)
+    assert read_checkpoint(run).state["folder"] == str(gone)
+    with pytest.raises(CheckpointError, match="no runs under checkpoints"):
+        resolve(Path("checkpoints/PROJECT/RUN"))
+    # What lies above the checkpoint is found all the same.
+    assert find_dataset("data/four", [project]) == str(project / "data" / "four")
