@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -296,11 +297,12 @@ def _newest_accuracy(run_dir: Path) -> float | None:
     """Exact accuracy on the training puzzles, as last reported."""
     try:
         lines = (run_dir / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-        for line in reversed(lines):
+    except OSError:
+        return None
+    for line in reversed(lines):
+        with suppress(ValueError):  # the last one may be half written
             if "train/exact_accuracy" in (record := json.loads(line)):
                 return float(record["train/exact_accuracy"])
-    except (OSError, ValueError):
-        pass  # not there yet, or being written
     return None
 
 
