@@ -21,6 +21,7 @@ from hrm_scale import __version__
 from hrm_scale.command_line import Parser
 from hrm_scale.errors import EXIT_ENVIRONMENT, EXIT_OK, run_cli
 from hrm_scale.machine import GIB, cpu_model, memory_bytes, native_bfloat16, usable_cores
+from hrm_scale.untrusted import printable_lines
 
 if TYPE_CHECKING:
     import torch
@@ -258,7 +259,7 @@ def main(argv: list[str]) -> int:
         document = {"verdict": verdict(report), "ready": not report.problems, **vars(report)}
         print(json.dumps(document, indent=2))
     else:
-        print(render(report))
+        print(printable_lines(render(report)))
     return EXIT_ENVIRONMENT if report.problems else EXIT_OK
 
 

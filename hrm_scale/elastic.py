@@ -49,6 +49,7 @@ from hrm_scale.errors import (
     Stopped,
 )
 from hrm_scale.leave import RESTARTED, STOPPED_FILE
+from hrm_scale.untrusted import printable
 
 # Ends that a new start would only repeat.
 _FINAL = (
@@ -287,4 +288,4 @@ def _send(pid: int, number: int) -> None:
 
 
 def _say(text: str) -> None:
-    print(f"launch: {text}", file=sys.stderr, flush=True)
+    print(printable(f"launch: {text}"), file=sys.stderr, flush=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from hrm_scale.config.entry import resolve
 from hrm_scale.errors import run_cli
+from hrm_scale.untrusted import printable
 
 if TYPE_CHECKING:
     from hrm_scale.config.schema_inference import PredictConfig
@@ -53,7 +54,7 @@ def predict(config: PredictConfig) -> None:
     if isinstance(board, ArcBoard):
         known = known_tasks(restored, config.data_path)
         if note := unknown_note(known, puzzles):
-            print(f"{note}\n")
+            print(f"{printable(note)}\n")
     content = None
     if config.output is not None:
         single = tasks is not None and tasks.single

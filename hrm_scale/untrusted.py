@@ -77,6 +77,11 @@ def printable(text: object, limit: int | None = None) -> str:
     return shown if len(whole) <= (limit or len(whole)) else f"{shown}..."
 
 
+def printable_lines(text: str) -> str:
+    """`text` with every line as `printable`: for reports whose line breaks are ours."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):

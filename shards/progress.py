@@ -6,9 +6,11 @@ import sys
 import threading
 import time
 
+from hrm_scale.untrusted import printable
+
 
 def say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    print(printable(line), file=sys.stderr, flush=True)
 
 
 class Progress:

@@ -26,6 +26,7 @@ from hrm_scale.command_line import Parser
 from hrm_scale.errors import EXIT_CHECKPOINT, EXIT_OK, CheckpointError, run_cli
 from hrm_scale.reporting.banner import render_banner
 from hrm_scale.reporting.lines import duration
+from hrm_scale.untrusted import printable
 from tools.checkpoint_convert import add_arguments, convert
 
 _TABLE = "puzzle_table"
@@ -56,14 +57,18 @@ def _info(path: Path) -> int:
     if not held:
         print(_describe(read_checkpoint(resolve(path))))
         return EXIT_OK
-    print(f"{run_dir}: {len(held)} checkpoint{'s' if len(held) != 1 else ''}, newest first")
+    print(
+        f"{printable(run_dir)}: {len(held)} checkpoint{'s' if len(held) != 1 else ''}, newest first"
+    )
     newest: Path | None = None
     best = best_checkpoint(run_dir)
     damaged = 0
     for step, folder in weights_only(run_dir):
         problem = refusal(step, folder)
         verdict = (
-            "valid" if problem is None else f"NOT VALID: {problem.removeprefix(f'{folder}: ')}"
+            "valid"
+            if problem is None
+            else f"NOT VALID: {problem.removeprefix(f'{printable(folder)}: ')}"
         )
         print(f"  {folder.name}  {verdict}; weights alone, for evaluation")
     for step, folder in held:
@@ -73,7 +78,7 @@ def _info(path: Path) -> int:
             print(f"  {folder.name}  valid{', best so far' if folder == best else ''}")
         else:
             damaged += 1
-            print(f"  {folder.name}  NOT VALID: {problem.removeprefix(f'{folder}: ')}")
+            print(f"  {folder.name}  NOT VALID: {problem.removeprefix(f'{printable(folder)}: ')}")
     if newest is None:
         raise CheckpointError(
             f"none of the {len(held)} checkpoints of {run_dir} is valid: restore one from a copy,"
@@ -123,7 +128,7 @@ def _describe(checkpoint: LoadedCheckpoint) -> str:
                 f"  python -m hrm_scale.train init_from={where}",
             ]
         )
-    return "\n".join([*lines, "To continue:", f"  {_command(checkpoint)}"])
+    return "\n".join([*lines, "To continue:", f"  {printable(_command(checkpoint))}"])
 
 
 def _size(count: int) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hrm_scale.command_line import positive
 from hrm_scale.reporting.banner import render_banner
+from hrm_scale.untrusted import printable_lines
 
 FORMATS = ("hrm_scale", "published", "safetensors", "onnx", "torch-export")
 _EPILOG = """\
@@ -132,4 +133,4 @@ def convert(options: argparse.Namespace, settings: list[str]) -> None:
 
             write = write_onnx if options.target == "onnx" else write_program
             says = str(write(folder, model, output.name, options.check_puzzles))
-    print(f"\nwritten: {output}\n{says}")
+    print(printable_lines(f"\nwritten: {output}\n{says}"))

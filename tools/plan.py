@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from hrm_scale.command_line import Parser
 from hrm_scale.errors import ConfigError, run_cli
+from hrm_scale.untrusted import printable_lines
 
 if TYPE_CHECKING:
     from hrm_scale.planning.job import Job
@@ -47,7 +48,7 @@ def main(arguments: list[str]) -> int:
         return 0
     from hrm_scale.planning.report import as_text
 
-    print(as_text(plan))
+    print(printable_lines(as_text(plan)))
     if options.measure:
         from hrm_scale.planning.measure import compare
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from hrm_scale.command_line import Parser
 from hrm_scale.errors import ConfigError, run_cli
+from hrm_scale.untrusted import printable
 
 _STATUS_EPILOG = """exit status:
    0  running, or finished
@@ -54,7 +55,7 @@ def _plot(options: argparse.Namespace) -> int:
     if options.metrics is not None and not metrics:
         raise ConfigError("--metrics names nothing: type for example --metrics lm_loss,accuracy")
     out = draw(options.run_dirs, options.out, metrics, options.x, options.smooth)
-    print(f"drawn: {out}")
+    print(printable(f"drawn: {out}"))
     return 0
 
 

@@ -19,6 +19,7 @@ from hrm_scale.errors import (
     EXIT_STOPPED,
 )
 from hrm_scale.reporting.lines import duration
+from hrm_scale.untrusted import printable
 from tools.run_status import (
     DIED,
     FAILED,
@@ -69,14 +70,15 @@ def as_text(status: Status) -> str:
     if status.state in _GOES_ON and status.command:
         # Not wrapped: it is there to be copied.
         lines += ["", "To go on:", f"  {status.command}"]
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def as_table(statuses: Sequence[Status]) -> str:
     """One row a run."""
     header = ("run", "state", "step", "ETA", "ex/s", "best exact", "checkpoint", "restarts", "note")
     names = run_names([Path(status.folder) for status in statuses])
-    rows = [header, *(_cells(name, status) for name, status in zip(names, statuses, strict=True))]
+    runs = zip(names, statuses, strict=True)
+    rows = [header, *(tuple(map(printable, _cells(name, status))) for name, status in runs)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(header) - 1)]
     return "\n".join(
         "  ".join(

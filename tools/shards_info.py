@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from hrm_scale.data import Dataset, DatasetMeta
+from hrm_scale.untrusted import printable
 from tools.shards_open import open_one
 from tools.shards_statistics import describe_split, spread
 
@@ -22,13 +23,13 @@ def show_info(directory: str, *, as_json: bool, boards: int, full: bool) -> None
     dataset = open_one(directory)
     info = describe(dataset, full=full)
     if as_json:
-        print(json.dumps(info, indent=1, ensure_ascii=False))
+        print(json.dumps(info, indent=1))
         return
     lines = _head(directory, dataset.meta, info)
     for split, described in info["splits"].items():
         lines += ["", *_split_text(split, described, dataset.meta)]
         lines += _drawings(dataset, split, min(boards, described["examples"]))
-    print("\n".join(lines))
+    print("\n".join(map(printable, lines)))
 
 
 def describe(dataset: Dataset, *, full: bool) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from hrm_scale.data.format import read_json
 from hrm_scale.data.order import Piece
 from hrm_scale.data.stream import split_order
 from hrm_scale.errors import ConfigError, DataError
+from hrm_scale.untrusted import printable
 from tools.shards_open import open_one
 
 _LISTED = 16
@@ -63,9 +64,7 @@ def show_order(arguments: argparse.Namespace) -> None:
         "shuffle": reads.shuffle(position, batch),
         "rows": [row for start, stop in spans for row in reads.rows(start, stop)],
     }
-    print(
-        json.dumps(described, indent=1, ensure_ascii=False) if arguments.json else _text(described)
-    )
+    print(json.dumps(described, indent=1) if arguments.json else _text(described))
 
 
 def _spans(
@@ -233,9 +232,9 @@ def _text(described: dict[str, Any]) -> str:
     ]
     rows = described["rows"]
     names = list(rows[0])
-    table = [names, *([str(row.get(name, "")) for name in names] for row in rows)]
+    table = [names, *([printable(row.get(name, "")) for name in names] for row in rows)]
     widths = [max(len(line[k]) for line in table) for k in range(len(names))]
     lines += [
         "  ".join(f"{cell:>{w}}" for cell, w in zip(line, widths, strict=True)) for line in table
     ]
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 
+from hrm_scale.untrusted import printable
 from tools.shards_draw import draw_pair
 from tools.shards_examples import Example, Examples
 from tools.shards_open import open_one
@@ -25,12 +26,16 @@ def preview(arguments: argparse.Namespace) -> None:
     elif arguments.aug is not None:
         chosen = [examples.variant(example, arguments.aug) for example in chosen]
     if arguments.json:
-        print(json.dumps([example.as_json() for example in chosen], ensure_ascii=False))
+        print(json.dumps([example.as_json() for example in chosen]))
         return
     colour = _colour(arguments.color)
     lines: list[str] = []
     for example in chosen:
-        lines += [*_title(example), *draw_pair(example, dataset.meta, colour=colour), ""]
+        lines += [
+            *map(printable, _title(example)),
+            *draw_pair(example, dataset.meta, colour=colour),
+            "",
+        ]
     print("\n".join(lines[:-1]))
 
 

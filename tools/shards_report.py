@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 from hrm_scale.errors import DataError
+from hrm_scale.untrusted import printable
 
 LISTED = 20
 """Findings of one code that are printed; all are counted, and JSON lists KEPT of them."""
@@ -155,7 +156,7 @@ class Report:
     def close(self, directory: str, *, as_json: bool, strict: bool, examples: int) -> None:
         """Print the summary. DataError when there are errors (with `strict`: or warnings)."""
         if as_json:
-            print(json.dumps(self.as_json(), indent=1, ensure_ascii=False))
+            print(json.dumps(self.as_json(), indent=1))
         failed = self.errors or (strict and self.warnings)
         warnings = f"{self.warnings} warnings" if self.warnings != 1 else "1 warning"
         if failed:
@@ -191,4 +192,4 @@ class Report:
 
     def _say(self, line: str) -> None:
         if not self._silent:
-            print(line, flush=True)
+            print(printable(line), flush=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hrm_scale.errors import ConfigError
 from hrm_scale.output import check_file
+from hrm_scale.untrusted import printable
 
 DEFAULT_LIMIT = 24
 
@@ -61,7 +62,7 @@ def view(arguments: argparse.Namespace) -> None:
 
         contents = export(api, arguments.html, arguments.limit or DEFAULT_LIMIT)
         size = arguments.html.stat().st_size / 1e6
-        print(f"written: {arguments.html} ({size:.1f} MB): {contents}")
+        print(printable(f"written: {arguments.html} ({size:.1f} MB): {contents}"))
         return
     from tools.shards_view_server import ViewerServer
 

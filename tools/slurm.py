@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from hrm_scale.errors import ConfigError, EnvironmentProblem, HrmError, run_cli
 from hrm_scale.launch import OneLineParser, check_batch, count, count_or_none
 from hrm_scale.output import cannot_write, check_file, make_folder
+from hrm_scale.untrusted import printable
 
 if TYPE_CHECKING:
     from hrm_scale.config.schema import RunConfig
@@ -76,12 +77,13 @@ def main(arguments: list[str]) -> int:
     except OSError as error:
         raise cannot_write(error, script, "--output") from error
     for warning in _warnings(run, options):
-        print(f"warning: {warning}", file=sys.stderr)
-    print(f"wrote {script}: {options.nodes} x {processes} processes, log in {job.log_path}")
+        print(printable(f"warning: {warning}"), file=sys.stderr)
+    wrote = f"wrote {script}: {options.nodes} x {processes} processes, log in {job.log_path}"
+    print(printable(wrote))
     if options.submit:
         print(f"submitted as job {_submit(script)}")
     else:
-        print(f"submit with: sbatch {script}")
+        print(printable(f"submit with: sbatch {script}"))
     return 0
 
 

@@ -24,6 +24,7 @@ from hrm_scale.errors import (
     run_cli,
 )
 from hrm_scale.output import check_folder
+from hrm_scale.untrusted import printable, printable_lines
 
 if TYPE_CHECKING:
     from tools.sweep_cells import Result
@@ -83,7 +84,7 @@ def _checked(grid: Grid, folder: Path, options: argparse.Namespace) -> Grid:
         head = f"{len(reasons)} of {len(grid.cells)} runs are invalid, nothing is started"
         raise ConfigError(f"{head}: change their values{more}", *lines)
     for line in lines:
-        print(f"skipped, invalid: {line}")
+        print(printable(f"skipped, invalid: {line}"))
     return replace(grid, cells=tuple(cell for cell in grid.cells if cell.name not in reasons))
 
 
@@ -92,11 +93,11 @@ def _show(grid: Grid, folder: Path) -> int:
     from tools.sweep_cells import command_of, state_of
 
     axes = " x ".join(f"{len(axis.values)} {axis.label}" for axis in grid.axes)
-    print(f"{len(grid.cells)} runs ({axes or 'no axis'}) in {folder}\n")
+    print(printable(f"{len(grid.cells)} runs ({axes or 'no axis'}) in {folder}"), end="\n\n")
     for cell in grid.cells:
-        print(f"{cell.name}: {state_of(folder / cell.name)}")
+        print(printable(f"{cell.name}: {state_of(folder / cell.name)}"))
         command = shlex.join(["python", "-m", "hrm_scale.train", *command_of(cell, folder)])
-        print(f"  {redact(command)}")
+        print(printable(f"  {redact(command)}"))
     return 0
 
 
@@ -116,8 +117,8 @@ def _run(grid: Grid, folder: Path, options: argparse.Namespace, arguments: list[
         left = [cell for cell in grid.cells if state_of(folder / cell.name) != FINISHED]
         done = len(grid.cells) - len(left)
         finished = f", {done} of them finished already" if done else ""
-        print(f"{len(grid.cells)} runs in {folder}{finished}", flush=True)
-        runner = Runner(folder, options.parallel, lambda line: print(line, flush=True))
+        print(printable(f"{len(grid.cells)} runs in {folder}{finished}"), flush=True)
+        runner = Runner(folder, options.parallel, lambda line: print(printable(line), flush=True))
         runner.run(left, len(grid.cells))
         if runner.stopped:
             command = redact(shlex.join(["python", "-m", "tools.sweep", *arguments]))
@@ -144,9 +145,9 @@ def _report(grid: Grid, folder: Path, options: argparse.Namespace, notes: list[s
     known = sorted({name for result in results.values() for name in result.values})
     if metric not in known:
         for note in notes:
-            print(f"- {note}")
+            print(printable(f"- {note}"))
         if not results:
-            print(f"no run in {folder} is finished and evaluated: no table")
+            print(printable(f"no run in {folder} is finished and evaluated: no table"))
             return
         raise ConfigError(
             f"--metric {metric} is in no evaluation of these runs; allowed:"
@@ -158,7 +159,7 @@ def _report(grid: Grid, folder: Path, options: argparse.Namespace, notes: list[s
         # Averaged with runs that came to their end, they would say something of the machine.
         cut = f"{timed} of {len(results)} runs were ended by max_time, the others by their steps"
         notes = [*notes, f"{cut}: compare them with care, or give more time"]
-    text = redact(as_text(grid, rows, metric, notes))
+    text = printable_lines(redact(as_text(grid, rows, metric, notes)))
     print(f"\n{text}")
     document = json.dumps(redact_values(as_json(grid, rows, results, metric)), indent=1)
     replace_file(folder / "table.md", [text.encode()])
@@ -170,7 +171,7 @@ def _report(grid: Grid, folder: Path, options: argparse.Namespace, notes: list[s
         written.append(str(draw(grid, rows, set(results), folder, metric)))
     except EnvironmentProblem as error:
         print(f"no plot: {error}", file=sys.stderr)
-    print(f"written: {', '.join(written)}")
+    print(printable(f"written: {', '.join(written)}"))
 
 
 def _results(grid: Grid, folder: Path, within: float | None) -> dict[str, Result]:

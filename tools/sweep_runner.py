@@ -19,6 +19,7 @@ from typing import IO
 from hrm_scale.errors import EXIT_INTERNAL, EXIT_OK, EXIT_STOPPED
 from hrm_scale.machine import usable_cores
 from hrm_scale.redaction import redact
+from hrm_scale.untrusted import printable
 from tools.run_alive import look, read_heartbeat
 from tools.run_history import read_events
 from tools.sweep_cells import EVALUATION, FINISHED, NEW, STARTED, TO_EVALUATE, command_of, state_of
@@ -221,7 +222,7 @@ def last_line(path: Path) -> str:
     lines = [line for line in path.read_text("utf-8", "replace").splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("error: ")]
     line = (errors or lines or ["it wrote nothing"])[-1].removeprefix("error: ")
-    return redact("".join(letter if letter.isprintable() else "?" for letter in line))
+    return printable(redact(line))
 
 
 def _is_held(run_dir: Path) -> bool:

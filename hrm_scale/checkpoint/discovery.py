@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hrm_scale.checkpoint.manifest import MANIFEST, Manifest, first_problem, read_manifest
 from hrm_scale.errors import CheckpointError
+from hrm_scale.untrusted import printable
 
 FOLDER = "checkpoints"
 _MOST_RUNS = 5  # named in an error
@@ -76,7 +77,8 @@ def refusal(step: int, folder: Path, *, hashes: bool = True) -> str | None:
     except CheckpointError as error:
         return str(error)
     if manifest.step != step:
-        return f"{folder}: its manifest says step {manifest.step}; the folder was renamed"
+        said = f"its manifest says step {manifest.step}"
+        return printable(f"{folder}: {said}; the folder was renamed")
     return None
 
 

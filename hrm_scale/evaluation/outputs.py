@@ -21,6 +21,7 @@ from hrm_scale.evaluation.plots import missing, plot_augmentations, plot_scaling
 from hrm_scale.evaluation.report import render_curve, render_more, render_results, render_score
 from hrm_scale.evaluation.scaling import render_scaling
 from hrm_scale.evaluation.session import Found, Session
+from hrm_scale.untrusted import printable
 
 
 def document_of(session: Session, found: Found) -> dict[str, Any]:
@@ -55,7 +56,7 @@ def document_of(session: Session, found: Found) -> dict[str, Any]:
 
 def tell(session: Session, found: Found) -> None:
     """Print what was found."""
-    data = f"{session.path} ({session.config.split})"
+    data = printable(f"{session.path} ({session.config.split})")
     if found.results:
         print(render_results(found.results, session.restored.source, data))
         count = int(found.results["count"])
@@ -63,7 +64,7 @@ def tell(session: Session, found: Found) -> None:
     for block in render_more(found):
         print(f"\n{block}")
     if found.scaling:
-        print(f"checkpoint  {session.restored.source}\ndata        {data}\n")
+        print(f"checkpoint  {printable(session.restored.source)}\ndata        {data}\n")
         print(render_scaling(found.scaling))
 
 
@@ -155,6 +156,6 @@ class _Files:
     def say(self) -> None:
         """Tell what is where."""
         if self.written:
-            print(f"\nwritten: {', '.join(map(str, self.written))}")
+            print(f"\nwritten: {', '.join(map(printable, self.written))}")
         if self._no_pictures:
             print(f"no pictures: {self._no_pictures}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hrm_scale.evaluation.interval import wilson
 from hrm_scale.reporting.lines import duration
+from hrm_scale.untrusted import printable
 
 if TYPE_CHECKING:
     from hrm_scale.evaluation.arc.score import ArcScore
@@ -26,7 +27,11 @@ BASELINES = {
 def render_results(results: Mapping[str, float], checkpoint: str, data: str) -> str:
     """Exact accuracy first, the baselines of the same rows below it."""
     count = int(results["count"])
-    lines = [f"checkpoint  {checkpoint}", f"data        {data}, {count} examples", ""]
+    lines = [
+        f"checkpoint  {printable(checkpoint)}",
+        f"data        {printable(data)}, {count} examples",
+        "",
+    ]
     if count == 0:
         return "\n".join([*lines, "no example has a label: nothing to evaluate"])
     lines.append(f"{'':31} {'exact accuracy':>15} {'95 % interval':>16} {'cell accuracy':>15}")
@@ -102,10 +107,11 @@ def render_curve(points: Sequence[CurvePoint]) -> str:
 
 
 def _rates(title: str, rows: Sequence[Mapping[str, Any]]) -> str:
-    width = max(len(title), *(len(str(row["name"])) for row in rows))
+    rows = [{**row, "name": printable(row["name"])} for row in rows]
+    width = max(len(title), *(len(row["name"]) for row in rows))
     lines = [f"{title:{width}} {'examples':>9} {'exact accuracy':>15} {'95 % interval':>16}"]
     lines += [
-        f"{row['name']!s:{width}} {row['count']:9} {row['exact_accuracy']:15.4f}"
+        f"{row['name']:{width}} {row['count']:9} {row['exact_accuracy']:15.4f}"
         f" {_interval(row['low'], row['high']):>16}"
         for row in rows
     ]
@@ -128,7 +134,7 @@ def _interval(low: float, high: float) -> str:
 
 def _few(names: Sequence[str], most: int = 5) -> str:
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    return printable(", ".join(names[:most]) + more)
 
 
 class Progress:

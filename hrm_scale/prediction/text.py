@@ -13,6 +13,7 @@ from hrm_scale.boards.board import NO_SOLUTION, SEVERAL_SOLUTIONS, counted
 from hrm_scale.boards.sudoku import BLANK_TOKEN
 from hrm_scale.prediction.prediction import Attempt, Prediction, Step
 from hrm_scale.prediction.terminal import Block, Marks, beside, draw
+from hrm_scale.untrusted import printable
 
 
 @dataclass(frozen=True)
@@ -25,12 +26,12 @@ class Style:
 
 def describe(prediction: Prediction, style: Style, *, trace: bool) -> str:
     """Question and answer drawn, the steps in between with `trace`, and the verdict below."""
-    parts = [prediction.puzzle.name]
+    parts = [printable(prediction.puzzle.name)]
     if trace:
         parts.append(_trace(prediction, style))
     parts += [beside(_blocks(prediction, style), style.columns), _verdict(prediction)]
     if prediction.note:
-        parts.append(f"note: {prediction.note}")
+        parts.append(f"note: {printable(prediction.note)}")
     return "\n".join(parts) + "\n"
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
+from hrm_scale.untrusted import printable
+
 Row = tuple[str, str, str]
 
 
@@ -14,10 +16,11 @@ def render_banner(title: str, rows: Sequence[Row], width: int = 100) -> str:
     rows: (name, value, reason); an empty reason is for values the user gave. Reasons that do
     not fit are wrapped below themselves, or start a line of their own after a long value.
     """
+    rows = [(printable(name), printable(value), printable(why)) for name, value, why in rows]
     names = max((len(name) for name, _, _ in rows), default=0)
     values = min(max((len(value) for _, value, _ in rows), default=0), 32)
     indent = 2 + names + 2 + values + 2
-    lines = [title]
+    lines = [printable(title)]
     for name, value, reason in rows:
         head = f"  {name:<{names}}  {value:<{values}}".rstrip()
         wrapped = textwrap.wrap(reason, max(width - indent, 24)) if reason else []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from hrm_scale.redaction import redact
+from hrm_scale.untrusted import printable
 
 Values = Mapping[str, float]
 
@@ -75,13 +76,13 @@ class Reporter:
             except Exception as error:
                 self._failed(sink, error)
 
-    def say(self, text: str) -> None:
-        """Something the user should read."""
-        self._message(text, warning=False)
+    def say(self, *lines: str) -> None:
+        """Something the user should read; a line break inside a line is shown as an escape."""
+        self._message(lines, warning=False)
 
     def warn(self, text: str) -> None:
         """Something the user must not overlook."""
-        self._message(text, warning=True)
+        self._message((text,), warning=True)
 
     def sync(self) -> None:
         """Call before a checkpoint is saved: a resumed run relies on the lines up to it."""
@@ -97,7 +98,7 @@ class Reporter:
 
     def close(self, exit_code: int = 0, text: str = "") -> None:
         """Close all sinks. Safe to call twice. text: how the run ended; its first line is kept."""
-        line = redact((text.splitlines() or [""])[0])
+        line = printable(redact(text.partition("\n")[0]))
         for sink in list(self._sinks):
             try:
                 sink.close(exit_code, line)
@@ -115,8 +116,8 @@ class Reporter:
             for note in notes:
                 self.say(note)
 
-    def _message(self, text: str, *, warning: bool) -> None:
-        text = redact(text)
+    def _message(self, lines: Sequence[str], *, warning: bool) -> None:
+        text = "\n".join(printable(redact(line)) for line in lines)
         for sink in list(self._sinks):
             try:
                 sink.message(text, warning=warning)

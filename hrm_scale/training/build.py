@@ -196,7 +196,7 @@ def _build(
         *machine_rows(run, engine, config, parameters, compiled, attention, dtype[1]),
         ("run folder", str(run_dir), ""),
     ]
-    reporter.say(render_banner("hrm_scale train", rows))
+    reporter.say(*render_banner("hrm_scale train", rows).split("\n"))
     stop = StopRequest(
         run_dir if first else None, max_seconds=run.max_time, elapsed=_elapsed(run, clock)
     )

@@ -51,7 +51,7 @@ def test_a_run_with_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert start["total_steps"] == 9
     assert (start["pid"], start["processes"]) == (os.getpid(), 4)
     assert start["host"]
-    assert warning["text"] == "narrow\nand a second line"
+    assert warning["text"] == r"narrow\nand a second line"
     assert (end["exit_code"], end["text"]) == (75, "stopped")
     assert all(abs(event["time"] - found[0]["time"]) < 60 for event in found)
 
