@@ -158,12 +158,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def _warnings(run: RunConfig, options: argparse.Namespace) -> Iterator[str]:
     """What would end the job when its turn comes: data that are missing here, GPUs too small."""
-    from hrm_scale.config.data_build import build_hint
     from hrm_scale.data import is_dataset
 
     if not is_dataset(run.data_path):
-        remedy = build_hint(run) or "build or copy it there"
-        yield f"data_path={run.data_path} is not there: {remedy}, before the job starts"
+        remedy = f"type `{run.data_build}`" if run.data_build else "build or copy them"
+        yield f"data_path={run.data_path}: no data there; {remedy} before the job starts"
     if not options.gpus_per_node:
         return
     machine = f"--gpus {options.gpus_per_node} --nodes {options.nodes}"

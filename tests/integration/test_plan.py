@@ -224,6 +224,9 @@ def test_predictions_of_compiled_blocks_against_real_steps() -> None:
     assert check(compiled_cases()[5], compiled=True).worst <= 0.1
 
 
-def test_the_documents_table_is_what_the_tool_prints(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--table"]) == 0
+@pytest.mark.parametrize("words", [["--table"], ["experiment=arc1", LAPTOP]])
+def test_the_document_shows_what_the_tool_prints(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 0
     assert capsys.readouterr().out.strip() in DOCUMENT.read_text(encoding="utf-8")
