@@ -12,6 +12,8 @@ from hrm_scale import machine
 from hrm_scale.checkpoint import CheckpointManager, read_checkpoint
 from hrm_scale.config.compose import compose
 from hrm_scale.config.origins import PRESETS
+from hrm_scale.engine import PlainEngine
+from hrm_scale.errors import ConfigError
 from hrm_scale.evaluation.restore import restore
 from hrm_scale.modelling import choose_dtype
 from hrm_scale.training.trainer import Trainer
@@ -151,3 +153,30 @@ def test_checkpoints_of_versions_without_a_record(
     CheckpointManager(tmp_path / "imported").save_weights(2, parts, state, config)
     imported = restore(tmp_path / "imported", device=CPU)
     assert imported.model.config.forward_dtype == torch.float32
+
+
+def test_processes_that_would_compute_differently_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gather(self: PlainEngine, value: object) -> list[object]:
+        return [value, "bfloat16"] if isinstance(value, str) else [value]
+
+    data = write_online(tmp_path / "data")
+    monkeypatch.setattr(PlainEngine, "gather_objects", gather)
+    on_machine(monkeypatch, WITHOUT)
+    with pytest.raises(ConfigError, match="bfloat16 and float32 on different processes"):
+        train_here(data, tmp_path / "run", max_steps=1, arch__forward_dtype="auto")
+
+
+def test_a_damaged_checkpoint_of_another_dtype_is_named(tmp_path: Path) -> None:
+    data, run = write_online(tmp_path / "data"), tmp_path / "run"
+    for step, dtype in ((1, "bfloat16"), (2, "float32")):
+        train_here(data, run, max_steps=step, arch__forward_dtype=dtype)
+    file = run / "checkpoints" / "step-00000002" / "model.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(ConfigError, match="was computed in bfloat16"):
+        train_here(data, run, max_steps=3, arch__forward_dtype="auto")
+    train_here(data, run, max_steps=3, arch__forward_dtype="bfloat16")
+    assert recorded(run) == "bfloat16"
