@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import runpy
+import signal
 import subprocess
 import sys
 import tempfile
@@ -70,8 +71,7 @@ def command(module: str, *args: object) -> list[str]:
 
 
 def call(module: str, *args: object, timeout: float = 120) -> subprocess.CompletedProcess[str]:
-    """Run a module to its end as a user would. All but launchers run in a fork of a process that
-    has imported torch, which saves seconds."""
+    """Run a module to its end as a user would. All but launchers run as a `Program`."""
     line = command(module, *args)
     if module in LAUNCHERS:
         return subprocess.run(
@@ -84,19 +84,56 @@ def call(module: str, *args: object, timeout: float = 120) -> subprocess.Complet
             timeout=timeout,
             check=False,
         )
-    with tempfile.TemporaryDirectory() as folder:
-        streams = [Path(folder, name) for name in ("stdout", "stderr")]
-        process = clean_process(_run_module, line[2:], environment(), streams)
-        process.start()
-        process.join(timeout)
-        code = process.exitcode
-        if code is None:
-            process.kill()
-            process.join()
-        out, err = (path.read_text() if path.exists() else "" for path in streams)
-        if code is None:
-            raise subprocess.TimeoutExpired(line, timeout, out, err)
-        return subprocess.CompletedProcess(line, code, out, err)
+    process = Program(module, *args)
+    try:
+        out, err = process.communicate(timeout)
+    finally:
+        process.kill()
+    return subprocess.CompletedProcess(line, process.returncode, out, err)
+
+
+class Program:
+    """A module that runs as by `python -m`, in a fork of a process that has imported torch, which
+    saves seconds. The methods are those of `subprocess.Popen`."""
+
+    def __init__(self, module: str, *args: object) -> None:
+        self._line = command(module, *args)
+        self._folder = tempfile.TemporaryDirectory()
+        self._streams = [Path(self._folder.name, name) for name in ("stdout", "stderr")]
+        self._process = clean_process(_run_module, self._line[2:], environment(), self._streams)
+        self._process.start()
+
+    @property
+    def returncode(self) -> Any:
+        return self._process.exitcode
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(int(self._process.pid or 0), number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+        self._process.join()
+
+    def wait(self, timeout: float) -> int:
+        self._process.join(timeout)
+        if self.poll() is None:
+            raise subprocess.TimeoutExpired(self._line, timeout, *self._output())
+        return int(self.returncode)
+
+    def communicate(self, timeout: float = 120) -> tuple[str, str]:
+        self.wait(timeout)
+        return self._output()
+
+    def _output(self) -> tuple[str, str]:
+        out, err = (path.read_text() if path.exists() else "" for path in self._streams)
+        return out, err
 
 
 def _run_module(words: list[str], variables: dict[str, str], streams: list[Path]) -> None:
@@ -118,21 +155,8 @@ def _run_module(words: list[str], variables: dict[str, str], streams: list[Path]
         sys.stderr.flush()
 
 
-def start(module: str, *args: object) -> subprocess.Popen[str]:
-    """Start a module, to be signalled while it works."""
-    return subprocess.Popen(
-        command(module, *args),
-        cwd=ROOT,
-        env=environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
 def wait_until(
-    condition: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 120
+    condition: Callable[[], bool], process: subprocess.Popen[str] | Program, seconds: float = 120
 ) -> None:
     """Wait for a condition while the process lives; fail when it ends or time is over first."""
     end = time.monotonic() + seconds

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.runs import arguments, call, saved_steps, start, wait_until
+from tests.runs import Program, arguments, call, saved_steps, wait_until
 from tests.unit.data_sets import write_online
 
 pytestmark = [pytest.mark.slow, pytest.mark.multi]
@@ -28,7 +28,7 @@ def test_a_run_from_start_to_end(tmp_path: Path) -> None:
     settings = {"checkpoint__every_steps": 20, "evaluation__every_steps": 40}
     endless = arguments(data, run, max_steps=100_000, **settings)
 
-    process = start(TRAIN, *endless)
+    process = Program(TRAIN, *endless)
     wait_until(lambda: bool(saved_steps(run)), process)
     seen = status(run, code=0)
     assert seen["state"] == "running"
@@ -46,7 +46,7 @@ def test_a_run_from_start_to_end(tmp_path: Path) -> None:
     assert shown.rstrip().endswith(seen["command"])
 
     reached = saved_steps(run)[-1]
-    process = start(TRAIN, *endless)
+    process = Program(TRAIN, *endless)
     wait_until(lambda: saved_steps(run)[-1] > reached + 60, process)
     process.send_signal(signal.SIGKILL)
     process.wait(60)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.runs import TINY, call, metrics_of, saved_steps, start, wait_until
+from tests.runs import TINY, Program, call, metrics_of, saved_steps, wait_until
 from tests.unit.data_sets import write_online
 from tools.sweep import main
 
@@ -22,7 +22,7 @@ def test_a_sweep_is_stopped_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFi
     words += [f"data_path={data}", "log.every=50", "--output-dir", str(folder)]
     first, second = folder / "seed-0", folder / "seed-1"
 
-    process = start(TOOL, *words)
+    process = Program(TOOL, *words)
     wait_until(lambda: bool(saved_steps(first)), process)
     process.terminate()
     out, err = process.communicate(timeout=60)

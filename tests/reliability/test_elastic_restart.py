@@ -13,19 +13,21 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.ranks import run_ranks
+from tests.reliability.victim import workers_of
 from tests.runs import (
     ROOT,
     arguments,
     assert_same_bits,
-    call,
     environment,
     saved_steps,
     tensors_of,
+    train_here,
     wait_until,
 )
 from tests.unit.data_sets import write_online
 
-STEPS = 150
+STEPS = 90
 SETTINGS: dict[str, Any] = {
     "max_steps": STEPS,
     "checkpoint__every_steps": 10,
@@ -53,10 +55,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def undisturbed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of two processes from its first step to its last, with all its checkpoints."""
     run = tmp_path_factory.mktemp("undisturbed") / "run"
-    settings = arguments(data, run, **SETTINGS, checkpoint__keep_last=20)
-    done = call("hrm_scale.launch", "--processes", 2, *settings)
-    assert done.returncode == 0, done.stderr
+    finish(data, run, checkpoint__keep_last=20)
     return run
+
+
+def finish(data: Path, run: Path, **changes: Any) -> None:
+    """Two processes without a launcher train from where the run is to its end."""
+    run_ranks(2, lambda: train_here(data, run, **SETTINGS, **changes).engine.close())
 
 
 def start(launcher: str, settings: list[str]) -> subprocess.Popen[str]:
@@ -73,12 +78,6 @@ def start(launcher: str, settings: list[str]) -> subprocess.Popen[str]:
     )
 
 
-def workers(launcher: subprocess.Popen[str]) -> dict[int, int]:
-    """Process ids of the workers by rank."""
-    children = psutil.Process(launcher.pid).children()
-    return {int(child.environ()["RANK"]): child.pid for child in children}
-
-
 def end(launcher: subprocess.Popen[str]) -> str:
     """The output of a launcher that ends by itself; no process is left in any case."""
     family = psutil.Process(launcher.pid).children(recursive=True)
@@ -91,6 +90,23 @@ def end(launcher: subprocess.Popen[str]) -> str:
                 child.kill()
 
 
+def ask_to_stop(process: subprocess.Popen[str], run: Path, gone: int | None = None) -> None:
+    """Once two workers, other than the `gone` one, have saved a checkpoint."""
+    wait_until(
+        lambda: len(new := workers_of(process.pid)) == 2 and gone not in new.values(), process
+    )
+    saved = saved_steps(run)[-1]
+    wait_until(lambda: saved_steps(run)[-1] > saved, process)
+    os.kill(workers_of(process.pid)[1], signal.SIGUSR1)
+
+
+def assert_stopped(run: Path, output: str) -> None:
+    """Asked once, and not started again."""
+    assert output.count(f"signal SIGUSR1: stopped after step {saved_steps(run)[-1]}") == 1, output
+    assert saved_steps(run)[-1] < STEPS
+    assert "Traceback" not in output.split("SIGUSR1")[1]
+
+
 @pytest.mark.parametrize(("launcher", "rank"), [("torchrun", 1), ("hrm_scale.launch", 0)])
 def test_a_killed_worker_is_replaced_and_the_run_ends_the_same(
     launcher: str, rank: int, data: Path, undisturbed: Path, tmp_path: Path
@@ -101,11 +117,19 @@ def test_a_killed_worker_is_replaced_and_the_run_ends_the_same(
     process = start(launcher, arguments(data, run, resume=path, **SETTINGS))
     try:
         wait_until(lambda: any(step >= 30 for step in saved_steps(run)), process)
-        os.kill(workers(process)[rank], signal.SIGKILL)
+        victim = workers_of(process.pid)[rank]
+        os.kill(victim, signal.SIGKILL)
+        if launcher == "torchrun":
+            # The new workers are asked to stop, which no restart answers.
+            ask_to_stop(process, run, gone=victim)
     except BaseException:
         end(process)
         raise
     output = end(process)
+    if launcher == "torchrun":
+        assert_stopped(run, output)
+        finish(data, run)
+    # torchrun knows only success and failure, and would start a failure again.
     assert process.returncode == 0, output
     first, then = (int(step) for step in re.findall(r"resumed at step (\d+)", output))
     assert (first, then >= 30) == (10, True), output
@@ -118,29 +142,8 @@ def test_a_killed_worker_is_replaced_and_the_run_ends_the_same(
     assert_same_bits(tensors_of(undisturbed), tensors_of(run))
 
 
-@pytest.mark.parametrize("launcher", list(LAUNCHERS))
-def test_a_stop_on_request_is_not_answered_by_a_restart(
-    launcher: str, data: Path, tmp_path: Path
-) -> None:
-    run = tmp_path / "run"
-    settings = {**SETTINGS, "max_steps": 5000}
-    process = start(launcher, arguments(data, run, **settings))
-    try:
-        wait_until(lambda: bool(saved_steps(run)), process)
-        (run / "STOP").touch()
-    except BaseException:
-        end(process)
-        raise
-    output = end(process)
-    # torchrun knows only success and failure; a failure would be started again.
-    assert process.returncode == (75 if launcher == "hrm_scale.launch" else 0), output
-    assert output.count("file STOP in the run folder: stopped after step") == 1
-    assert "resumed at step" not in output
-    assert "Traceback" not in output
-
-
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks Linux to tell of the death")
-def test_workers_do_not_outlive_a_killed_launcher(
+def test_workers_do_not_outlive_a_killed_launcher_and_a_stop_is_no_restart(
     data: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
@@ -148,15 +151,25 @@ def test_workers_do_not_outlive_a_killed_launcher(
     process = start("hrm_scale.launch", settings)
     try:
         wait_until(lambda: any(step >= 20 for step in saved_steps(run)), process)
-        left = [psutil.Process(pid) for pid in workers(process).values()]
+        left = [psutil.Process(pid) for pid in workers_of(process.pid).values()]
         process.kill()
         _, alive = psutil.wait_procs(left, timeout=60)
         assert alive == []
     except BaseException:
         end(process)
         raise
-    # They have saved what they had, and the same command goes on from it.
-    assert saved_steps(run)[-1] > 20
-    again = call(*LAUNCHERS["hrm_scale.launch"][:3], *settings)
-    assert again.returncode == 0, again.stderr
+    # They have saved what they had, and the same command resumes from it, until asked to stop.
+    reached = saved_steps(run)[-1]
+    assert reached > 20
+    process = start("hrm_scale.launch", settings)
+    try:
+        ask_to_stop(process, run)
+    except BaseException:
+        end(process)
+        raise
+    output = end(process)
+    assert process.returncode == 75, output
+    assert_stopped(run, output)
+    assert output.count(f"resumed at step {reached}") == 1, "no restart answers a stop on request"
+    finish(data, run)
     assert_same_bits(tensors_of(undisturbed), tensors_of(run))

@@ -13,6 +13,7 @@ import torch
 
 from hrm_scale.training.trainer import Trainer
 from tests.runs import (
+    Program,
     arguments,
     assert_same_bits,
     call,
@@ -20,7 +21,6 @@ from tests.runs import (
     make_halting_likely,
     metrics_of,
     saved_steps,
-    start,
     stop_lines,
     tensors_of,
     train_here,
@@ -30,7 +30,7 @@ from tests.unit.data_sets import write_online
 
 TRAIN = "hrm_scale.train"
 # What tells of every start, also of one that does nothing.
-WATCHED = {"log.txt", "events.jsonl", "heartbeat.json"}
+WATCHED = {".lock", "log.txt", "events.jsonl", "heartbeat.json"}
 # 100 examples in batches of 8: an epoch ends every 12.5 steps, and no checkpoint is at its end.
 # Log lines of 7 steps and evaluations every 15 straddle the checkpoints.
 STEPS = 60
@@ -58,7 +58,7 @@ def assert_same_end(one: Path, other: Path) -> None:
 
 def kill_after(step: int, line: list[str], run: Path, number: int = signal.SIGKILL) -> int:
     """Start a run, send a signal once it has saved `step`; its exit status, its output thrown."""
-    process = start(TRAIN, *line)
+    process = Program(TRAIN, *line)
     try:
         wait_until(lambda: any(saved >= step for saved in saved_steps(run)), process)
         process.send_signal(number)
@@ -137,7 +137,7 @@ def test_asked_to_stop_it_saves_says_how_to_go_on_and_ends_the_same(
 ) -> None:
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     train_here(data, whole, **SETTINGS)
-    process = start(TRAIN, *arguments(data, stopped, resume="never", **SETTINGS))
+    process = Program(TRAIN, *arguments(data, stopped, resume="never", **SETTINGS))
     wait_until(lambda: any(step >= 20 for step in saved_steps(stopped)), process)
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=60)
@@ -160,7 +160,7 @@ def test_a_stop_file_stops_the_run_once(data: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     settings = {**SETTINGS, "max_steps": 400, "evaluation__every_steps": "null"}
     line = arguments(data, run, **settings)
-    process = start(TRAIN, *line)
+    process = Program(TRAIN, *line)
     wait_until(lambda: bool(saved_steps(run)), process)
     (run / "STOP").touch()
     _, err = process.communicate(timeout=60)

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from tests.runs import (
+    Program,
     arguments,
     assert_same_bits,
     call,
     metrics_of,
     saved_steps,
-    start,
     tensors_of,
     train_here,
     wait_until,
@@ -48,7 +48,7 @@ def test_arc_from_a_server_with_faults_killed_and_resumed_equals_local(tmp_path:
     with nginx(tmp_path / "nginx", data) as server:
         settings = {**SETTINGS, "data__cache": cache}
         line = arguments(Path("."), run, **settings, data_path=server.url("busy"))
-        killed = start(TRAIN, *line)
+        killed = Program(TRAIN, *line)
         try:
             wait_until(lambda: any(step >= 20 for step in saved_steps(run)), killed)
             killed.send_signal(signal.SIGKILL)

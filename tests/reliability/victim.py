@@ -129,7 +129,7 @@ class Victim:
             self._phase, self._phase_since = phase, now
         if len(self.workers) < self.world and now - self._workers_asked > 0.2:
             self._workers_asked = now
-            self.workers = _workers(self.process.pid)
+            self.workers = workers_of(self.process.pid)
         if not ended:
             time.sleep(_LOOK_EVERY)
         return not ended
@@ -212,7 +212,7 @@ class Victim:
         return self.log.read_text(errors="replace")[-3000:]
 
 
-def _workers(launcher: int) -> dict[int, int]:
+def workers_of(launcher: int) -> dict[int, int]:
     """Process ids of a launcher's workers by rank."""
     found = {}
     with contextlib.suppress(psutil.Error):

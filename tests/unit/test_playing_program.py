@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import subprocess
 import urllib.request
 from pathlib import Path
 
 import pytest
 
-from tests.runs import call, error_lines, start
+from tests.runs import ROOT, call, command, environment, error_lines
 from tests.unit.play_sets import train_run
 
 pytestmark = pytest.mark.slow
@@ -23,7 +24,15 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_it_serves_until_it_is_interrupted(run: Path) -> None:
     asked = [f"checkpoint={run}", "port=0", "browser=false", "halt_max_steps=5"]
-    process = start("hrm_scale.play", *asked)
+    process = subprocess.Popen(
+        command("hrm_scale.play", *asked),
+        cwd=ROOT,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     assert process.stdout is not None
     line = process.stdout.readline()
     assert line.startswith("play: http://127.0.0.1:"), line + process.communicate()[1]
