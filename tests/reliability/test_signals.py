@@ -25,13 +25,13 @@ from tests.runs import ROOT, arguments, environment, saved_steps, stop_lines
 
 pytestmark = [pytest.mark.slow, pytest.mark.multi]
 
-STEPS = 100
-# Nothing is saved but on request and at the end. An evaluation of 40 batches, every 50 steps.
+STEPS = 60
+# Nothing is saved but on request and at the end. An evaluation of 40 batches, every 30 steps.
 SETTINGS: dict[str, Any] = {
     "global_batch_size": 16,
     "evaluation__batch_size": 2,
     "evaluation__limit": "null",
-    "evaluation__every_steps": 50,
+    "evaluation__every_steps": 30,
     "checkpoint_every_eval": "false",
     "checkpoint__every_minutes": "null",
     "log__every": 7,
@@ -227,7 +227,7 @@ def _at_a_slow_save(moment: Path) -> None:
     ("name", "hook", "changes"),
     [
         ("SIGUSR1", _at_a_slow_batch, {}),
-        ("SIGINT", _at_a_slow_save, {"checkpoint__every_steps": 40, "checkpoint__keep_last": 9}),
+        ("SIGINT", _at_a_slow_save, {"checkpoint__every_steps": 25, "checkpoint__keep_last": 9}),
     ],
     ids=["evaluation", "save"],
 )
@@ -248,12 +248,12 @@ def test_a_request_in_the_middle_of(
     assert started.codes() == [75], started.output()
     if hook is _at_a_slow_save:
         # The save that was under way, and that of the step at which the request was heard.
-        assert 40 in saved_steps(run)
+        assert 25 in saved_steps(run)
         for step in saved_steps(run)[1:-1]:
             shutil.rmtree(run / "checkpoints" / f"step-{step:08d}")
     last = assert_stopped(run, started.output(), f"signal {name}", "hrm_scale.train")
     if hook is _at_a_slow_batch:
-        assert last == 50
+        assert last == 30
     again = Started(settings, tmp_path / "out")
     assert again.codes() == [0], again.output()
     assert differences(whole(0), run) == []
