@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hrm_scale.checkpoint.atomic import commit_folder
+from hrm_scale.checkpoint.atomic import commit_folder, fsync_folder
 from hrm_scale.errors import ConfigError
 from hrm_scale.output import cannot_write, check_folder, make_folder
 
@@ -52,8 +52,7 @@ def new_folder(target: Path, *, overwrite: bool) -> Iterator[Path]:
     try:
         yield temporary
         for path in temporary.rglob("*"):
-            if path.is_file():
-                _fsync(path)
+            (fsync_folder if path.is_dir() else _fsync)(path)
         require_free(target, overwrite=overwrite)
         if target.is_dir() and not any(target.iterdir()):
             target.rmdir()

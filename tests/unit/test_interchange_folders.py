@@ -17,6 +17,7 @@ from hrm_scale.interchange.model_card import write_card
 from hrm_scale.interchange.output import new_folder
 from hrm_scale.interchange.sources import Wishes, read_source
 from hrm_scale.interchange.targets import write_checkpoint
+from tests.disk_calls import record_disk_calls
 from tests.unit.interchange_files import assert_equal_models, tiny_portable
 
 
@@ -33,6 +34,21 @@ def test_nothing_is_replaced_unasked(tmp_path: Path) -> None:
     write(target, "README.md", overwrite=True)
     assert [path.name for path in target.iterdir()] == ["README.md"]
     assert [path.name for path in target.parent.iterdir()] == ["out"]
+
+
+def test_all_of_a_folder_is_durable_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        calls = record_disk_calls(patch, tmp_path)
+        with new_folder(tmp_path / "out", overwrite=False) as folder:
+            (folder / "checkpoints").mkdir()
+            (folder / "checkpoints" / "model.safetensors").touch()
+            (folder / "README.md").touch()
+    name = folder.name
+    inside = {"", "/README.md", "/checkpoints", "/checkpoints/model.safetensors"}
+    assert set(calls[:-2]) == {("fsync", name + path) for path in inside}
+    assert calls[-2:] == [("rename", name, "out"), ("fsync", ".")]
 
 
 @pytest.mark.parametrize("foreign", ["thesis.tex", "checkpoints/step-00000004"])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hrm_scale.errors import EXIT_CONFIG
-from tests.runs import ROOT, arguments, command, environment
+from tests.runs import ROOT, arguments, call, command, environment
 from tests.unit.data_sets import write_online
 
 # In the environment, where secrets belong.
@@ -89,13 +89,16 @@ def test_nothing_planted_is_found_anywhere(tmp_path: Path, clone: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_password_in_an_address_is_not_repeated(tmp_path: Path) -> None:
+def test_a_password_in_an_address_is_not_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
     address = "data_path=s3://someone:PLANTED-password@host"
-    done = run(tmp_path, address, f"checkpoint_path={tmp_path / 'run'}", "log.wandb=off")
+    done = call("hrm_scale.train", address, f"checkpoint_path={tmp_path / 'run'}", "log.wandb=off")
     assert done.returncode == EXIT_CONFIG
     assert done.stderr.count("\n") == 1
     assert "PLANTED" not in done.stdout + done.stderr
     assert leaks(tmp_path) == []
-    shown = run(tmp_path, address, "--show")
+    shown = call("hrm_scale.train", address, "--show")
     assert shown.returncode == 0
     assert "PLANTED" not in shown.stdout + shown.stderr
