@@ -7,6 +7,9 @@ from typing import Any, NoReturn
 
 from hrm_scale.errors import ConfigError, nearest
 
+_MOST = 1 << 53
+_MOST_WORKERS = 1024
+
 
 class Parser(argparse.ArgumentParser):
     """argparse that raises a ConfigError of one line, with the nearest option that does exist."""
@@ -38,7 +41,7 @@ class Parser(argparse.ArgumentParser):
 
 def natural(text: str) -> int:
     """A whole number from 0 on, as the `type` of an argument."""
-    value = int(text)
+    value = _whole(text)
     if value < 0:
         raise argparse.ArgumentTypeError(f"{text} is negative, expected 0 or more")
     return value
@@ -46,11 +49,27 @@ def natural(text: str) -> int:
 
 def positive(text: str) -> int:
     """A whole number from 1 on, as the `type` of an argument."""
-    value = int(text)
+    value = _whole(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is too small, expected 1 or more")
     return value
 
 
+def workers(text: str) -> int:
+    """A number of processes or threads, as the `type` of an argument."""
+    value = positive(text)
+    if value > _MOST_WORKERS:
+        raise argparse.ArgumentTypeError(f"{text} is too large, expected 1 to {_MOST_WORKERS}")
+    return value
+
+
+def _whole(text: str) -> int:
+    value = int(text)
+    if value > _MOST:
+        raise argparse.ArgumentTypeError(f"{text[:40]} is larger than any count can be")
+    return value
+
+
 # argparse names the type in its message: "invalid whole number value: 'x'".
-natural.__name__, positive.__name__ = "whole number", "whole number"
+for _kind in (natural, positive, workers):
+    _kind.__name__ = "whole number"

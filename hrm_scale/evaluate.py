@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hrm_scale.config.entry import resolve
 from hrm_scale.errors import HrmError, run_cli
+from hrm_scale.machine import launcher_number
 from hrm_scale.output import make_folder
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def main(arguments: list[str]) -> int:
     try:
         resolved = resolve(arguments, DESCRIPTION, "evaluate")
     except HrmError as error:
-        error.told = int(os.environ.get("RANK", "0")) > 0  # every process reads the same arguments
+        error.told = launcher_number("RANK", 0) > 0  # every process reads the same arguments
         raise
     if resolved is not None:
         from hrm_scale.engine.fate import lost_peers

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hrm_scale.errors import EnvironmentProblem
+from hrm_scale.errors import ConfigError, EnvironmentProblem
 
 if TYPE_CHECKING:
     import torch
@@ -41,6 +41,18 @@ def seconds_since(moment: Mapping[str, Any]) -> float | None:
     if type(then) is not float or not 0 <= then <= now["monotonic"]:
         return None
     return float(now["monotonic"] - then)
+
+
+def launcher_number(name: str, default: int) -> int:
+    """What a launcher has put into the environment (`RANK`, `WORLD_SIZE`). Raises ConfigError."""
+    text = os.environ.get(name)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit()) or int(text) >= 1 << 31:
+        raise ConfigError(
+            f"{name}={text} (environment) is not a whole number, as launchers set it: unset {name}"
+        )
+    return int(text)
 
 
 def _cpu_info() -> Iterator[tuple[str, str]]:

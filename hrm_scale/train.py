@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from hrm_scale.errors import (
     run_cli,
 )
 from hrm_scale.leave import stop_is_no_failure, stop_without_launcher
+from hrm_scale.machine import launcher_number
 
 if TYPE_CHECKING:
     from hrm_scale.config.compose import Resolved
@@ -34,7 +34,7 @@ DESCRIPTION = "Train a Hierarchical Reasoning Model; the same command again goes
 
 
 def main(arguments: list[str]) -> int:
-    rank = int(os.environ.get("RANK", "0"))
+    rank = launcher_number("RANK", 0)
     settings = [argument for argument in arguments if argument != DRY_RUN]
     try:
         resolved = resolve(settings, DESCRIPTION, "train")

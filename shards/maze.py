@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hrm_scale.command_line import Parser, natural, positive
+from hrm_scale.command_line import Parser, natural, positive, workers
 from hrm_scale.errors import run_cli
 from shards.source_options import add_amounts, check_source
 
@@ -114,7 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add(
         "--jobs",
-        type=positive,
+        type=workers,
         metavar="N",
         help="generate: so many processes; the mazes are the same (default 1)",
     )

@@ -16,10 +16,12 @@ from hrm_scale.data.format import read_json
 from hrm_scale.data.order import Piece
 from hrm_scale.data.stream import split_order
 from hrm_scale.errors import ConfigError, DataError
+from hrm_scale.machine import require_memory
 from hrm_scale.untrusted import printable
 from tools.shards_open import open_one
 
 _LISTED = 16
+_ROW_BYTES = 64  # at least, of one row of a batch
 
 
 def show_order(arguments: argparse.Namespace) -> None:
@@ -48,6 +50,8 @@ def show_order(arguments: argparse.Namespace) -> None:
     if position is None:
         position = reads.order.epoch_start(arguments.epoch) + arguments.at
     rows = batch // (world * accumulation)
+    for option, count in (("--batch", batch), ("--count", arguments.count or 1)):
+        require_memory(_ROW_BYTES * count, f"{option} {count}", "give a smaller one")
     spans = _spans(position, arguments.count or min(rows, _LISTED), rows, batch, arguments)
     epoch, offset = reads.order.epoch_of(position)
     described: dict[str, Any] = {

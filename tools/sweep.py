@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hrm_scale.command_line import Parser, positive
+from hrm_scale.command_line import Parser, positive, workers
 from hrm_scale.errors import (
     EXIT_STOPPED,
     ConfigError,
@@ -215,7 +215,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add(
         "--parallel",
-        type=positive,
+        type=workers,
         default=1,
         metavar="N",
         help="runs at once; they share the cores, and take one GPU each where there are several"

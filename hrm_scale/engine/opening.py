@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from datetime import timedelta
 
 import torch
@@ -11,6 +10,7 @@ from hrm_scale.engine import zero_config
 from hrm_scale.engine.engine import Engine
 from hrm_scale.engine.plain import PlainEngine
 from hrm_scale.errors import ConfigError
+from hrm_scale.machine import launcher_number
 
 
 def open_engine(
@@ -27,7 +27,7 @@ def open_engine(
     Raises ConfigError, before any process waits for another, when the batch cannot be dealt to the
     processes or DeepSpeed's settings cannot be used.
     """
-    ranks = int(os.environ.get("WORLD_SIZE", "1"))
+    ranks = launcher_number("WORLD_SIZE", 1)
     if global_batch_size % (accumulation * ranks):
         raise ConfigError(
             f"global_batch_size={global_batch_size} cannot be dealt to {ranks} processes in"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -18,6 +17,7 @@ from torch.optim import Optimizer
 from hrm_scale.checkpoint import pack_optimizer, unpack_optimizer
 from hrm_scale.engine.engine import Check, Engine
 from hrm_scale.engine.reduction import sum_over_ranks
+from hrm_scale.machine import launcher_number
 from hrm_scale.optim.ema import WeightAverage
 from hrm_scale.optim.ema import exchange as exchange_averages
 
@@ -30,7 +30,7 @@ class PlainEngine(Engine):
 
     def __init__(self, device: str = "auto", timeout: timedelta = timedelta(minutes=10)) -> None:
         use_cpu = device == "cpu" or (device == "auto" and not torch.cuda.is_available())
-        launched = int(os.environ.get("WORLD_SIZE", "1")) > 1
+        launched = launcher_number("WORLD_SIZE", 1) > 1
         handlers: list[Any] = [
             DistributedDataParallelKwargs(
                 broadcast_buffers=False, bucket_cap_mb=_BUCKET_MB, gradient_as_bucket_view=True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -15,7 +14,7 @@ from hrm_scale.config.saved import to_dict, to_yaml
 from hrm_scale.config.schema import RunConfig
 from hrm_scale.engine import Engine, open_engine
 from hrm_scale.errors import ConfigError, HrmError
-from hrm_scale.machine import require_memory
+from hrm_scale.machine import launcher_number, require_memory
 from hrm_scale.modelling import dataset_facts, model_config, require_rows
 from hrm_scale.models import ModelConfig, build_model
 from hrm_scale.models.attention import resolve_backend as resolve_attention
@@ -67,7 +66,7 @@ def _open(run: RunConfig) -> Engine:
         )
     except HrmError as error:
         # Every process finds the same fault, and none can speak with the others yet.
-        error.told = int(os.environ.get("RANK", "0")) > 0
+        error.told = launcher_number("RANK", 0) > 0
         raise
 
 

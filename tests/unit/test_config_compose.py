@@ -267,3 +267,13 @@ def test_mistakes_in_a_preset_name_file_and_line(
 def test_direct_construction_reports_broken_rules() -> None:
     with pytest.raises(pydantic.ValidationError, match="not divisible"):
         RunConfig(arch=ArchConfig(hidden_size=100))
+
+
+@pytest.mark.parametrize("word", ["device=cuda", "+device=cuda", "engine.device=cuda"])
+def test_device_has_one_spelling_for_all_programs(word: str) -> None:
+    assert compose([word]).run.engine.device == "cuda"
+    assert compose(["checkpoint=x", word], "evaluate").run.engine.device == "cuda"
+    assert compose([word, "~device"]).run.engine.device == "auto"
+    if not word.startswith("engine"):
+        assert compose(["checkpoint=x", "puzzle=1", word], "predict").run.device == "cuda"
+        assert compose(["checkpoint=x", word], "play").run.device == "cuda"

@@ -254,6 +254,24 @@ def test_absurd_sizes_of_an_evaluation(
         assert run(*words, "batch_size=1000000000")[0] == EXIT_ENVIRONMENT
 
 
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("shards.maze", "--source=generate", f"--test-size={10**30}"), EXIT_CONFIG),
+        (("shards.maze", "--source=generate", f"--jobs={10**6}"), EXIT_CONFIG),
+        (("tools.sweep", "experiment=demo", f"--parallel={10**6}"), EXIT_CONFIG),
+        (("tools.shards", "order", "MADE/data", f"--batch={10**30}"), EXIT_CONFIG),
+        (("tools.shards", "order", "MADE/data", f"--batch={10**9}"), EXIT_ENVIRONMENT),
+        (("tools.shards", "order", "MADE/data", f"--count={10**9}"), EXIT_ENVIRONMENT),
+    ],
+)
+def test_absurd_sizes_of_tools(
+    run: Run, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], code: int
+) -> None:
+    monkeypatch.setattr(machine, "memory_bytes", lambda: (16 << 30, 4 << 30))
+    assert run(*words)[0] == code
+
+
 @pytest.mark.parametrize("count", [2**28, 2**31 - 1])
 @pytest.mark.parametrize("placement", ["device", "host"])
 def test_a_data_set_that_says_it_has_billions_of_identifiers(
@@ -356,6 +374,16 @@ def test_the_line_says_what_to_type(
     run: Run, made: Path, module: str, words: tuple[str, ...], hint: str
 ) -> None:
     assert hint.replace("MADE", str(made)) in run(module, *words)[1]
+
+
+@pytest.mark.parametrize("name", ["RANK", "WORLD_SIZE"])
+@pytest.mark.parametrize("value", ["abc", "-1", "", "9" * 30])
+def test_what_a_launcher_left_in_the_environment(
+    run: Run, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    code, line = run("hrm_scale.train", *train())
+    assert (code, line.startswith(f"error: {name}=")) == (EXIT_CONFIG, True)
 
 
 @pytest.mark.parametrize(
