@@ -74,13 +74,16 @@ def model_config(
     )
 
 
-def require_rows(key: str, rows: int, config: ModelConfig, device: torch.device) -> None:
-    """Raise EnvironmentProblem when this machine cannot hold that many rows at once: their tokens
-    and, on a CPU, their carry. key: the setting that asks for them."""
+def require_rows(
+    key: str, rows: int, ranks: int, config: ModelConfig, device: torch.device
+) -> None:
+    """Raise EnvironmentProblem when this machine cannot hold one rank's share of the rows at once:
+    their tokens and, on a CPU, their carry. key: the setting that asks for the rows."""
     row = 2 * 4 * config.seq_len
     if device.type == "cpu":
         row += config.total_len * config.hidden_size * config.forward_dtype.itemsize
-    require_memory(rows * row, f"{key}={rows}", f"type a smaller {key}")
+    share = f" over {ranks} processes, one's share," if ranks > 1 else ""
+    require_memory(-(-rows // ranks) * row, f"{key}={rows}{share}", f"type a smaller {key}")
 
 
 def dataset_facts(meta: DatasetMeta) -> dict[str, Any]:

@@ -98,7 +98,9 @@ def _read(file: str, asked_by: str) -> Settings:
             " none), or engine.deepspeed=off"
         ) from None
     except ValueError as error:
-        raise ConfigError(f"DeepSpeed file {file} (from {asked_by}) is not JSON: {error}") from None
+        raise ConfigError(
+            f"DeepSpeed file {file} (from {asked_by}) cannot be read as JSON: {error}"
+        ) from None
     if not isinstance(settings, dict):
         raise ConfigError(f"DeepSpeed file {file} (from {asked_by}) is not a JSON object")
     return settings

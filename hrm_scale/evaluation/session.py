@@ -68,8 +68,8 @@ class Session:
         self.dataset = open_dataset(self.path, missing=missing)
         _require_same_form(self.restored, self.dataset, self.path)
         self.batch_size = config.batch_size or self.restored.run.global_batch_size
-        local = -(-self.batch_size // engine.ranks)
-        require_rows("batch_size", local, self.restored.model.config, self.device)
+        model = self.restored.model.config
+        require_rows("batch_size", self.batch_size, engine.ranks, model, self.device)
         self.rows: ArcRows | None = None
         if self.dataset.meta.kind == "arc":
             self.rows = ArcRows(self.dataset, config.split)

@@ -264,7 +264,7 @@ def _require_room(run: RunConfig, config: ModelConfig, engine: Engine) -> None:
         ("global_batch_size", run.global_batch_size),
         ("evaluation.batch_size", evaluated),
     ):
-        require_rows(key, rows // engine.ranks, config, engine.device)
+        require_rows(key, rows, engine.ranks, config, engine.device)
     with torch.device("meta"):
         numbers = sum(parameter.numel() for parameter in build_model(config).parameters())
     require_memory(
