@@ -100,9 +100,10 @@ def _read(
 
 def _meant_by_path(argument: str, names: dict[str, Any]) -> str | None:
     """The key that a path alone stands for; None when it is no path."""
-    if "/" not in argument and not os.path.exists(argument):
-        return None
-    return "checkpoint" if "checkpoint" in names else "data_path"
+    if "/" in argument or os.path.exists(argument):
+        return "checkpoint" if "checkpoint" in names else "data_path"
+    # The first word that other programs take alone.
+    return "checkpoint" if "checkpoint" in names and not closest_key(argument, [*names]) else None
 
 
 def _set(out: Overrides, key: str, value: Any) -> None:

@@ -90,17 +90,18 @@ def describe(settings: Settings) -> str:
 
 def _read(file: str, asked_by: str) -> Settings:
     try:
-        settings = parse_json(read_bytes(Path(file), _MAX_BYTES, links=True))
-    except OSError as error:
+        data = read_bytes(Path(file), _MAX_BYTES, links=True)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise ConfigError(
-            f"DeepSpeed file {file} (from {asked_by}) cannot be read: {error.strerror}; give the"
+            f"DeepSpeed file {file} (from {asked_by}) cannot be read: {reason}; give the"
             " path of a DeepSpeed JSON file (a clone has some in ds_configs, an installed package"
             " none), or engine.deepspeed=off"
         ) from None
+    try:
+        settings = parse_json(data)
     except ValueError as error:
-        raise ConfigError(
-            f"DeepSpeed file {file} (from {asked_by}) cannot be read as JSON: {error}"
-        ) from None
+        raise ConfigError(f"DeepSpeed file {file} (from {asked_by}) is not JSON: {error}") from None
     if not isinstance(settings, dict):
         raise ConfigError(f"DeepSpeed file {file} (from {asked_by}) is not a JSON object")
     return settings

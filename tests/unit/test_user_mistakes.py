@@ -360,6 +360,8 @@ def test_every_entry_point_is_in_the_table() -> None:
     ("module", "words", "hint"),
     [
         ("hrm_scale.play", ("MADE/run",), "'checkpoint=MADE/run'"),
+        ("hrm_scale.play", ("RUN",), "'checkpoint=RUN'"),
+        ("hrm_scale.evaluate", ("limt",), "'limit=VALUE'"),
         ("hrm_scale.predict", ("MADE/run", f"puzzle={PUZZLE}"), "'checkpoint=MADE/run'"),
         ("hrm_scale.train", ("MADE/data",), "'data_path=MADE/data'"),
         ("tools.shards", ("preview", "MADE/data", "--limit", "2"), "tools.shards preview --help"),
