@@ -1,7 +1,9 @@
 """What a training process imports, some six seconds, for the server `tests.ranks` forks from."""
 
+import contextlib
 import importlib
 import os
+import sys
 
 os.environ.setdefault("DS_ACCELERATOR", "cpu")
 # Threads of its compiler would not survive a fork.
@@ -15,8 +17,12 @@ for _name in (
     "hydra._internal.hydra",
     "antlr4",
     "cloudpickle",
-    "deepspeed",
+    "deepspeed.module_inject.auto_ep_layer",
+    "deepspeed.ops",
+    "deepspeed.runtime.zero.muon.muon_optimizer",
+    "numpy.ma",
     "pytest",
+    "setuptools",
     "torch._dynamo",
     "torch._inductor.compile_fx",
     "torch.distributed.fsdp",
@@ -24,3 +30,10 @@ for _name in (
     "wandb",
 ):
     importlib.import_module(_name)
+
+# Grammars that the first composed configuration builds, and which operations can be compiled
+# here, which DeepSpeed asks the compiler at their first use. A test that needs them says what
+# is wrong with them.
+with contextlib.suppress(Exception):
+    sys.modules["hrm_scale.config.compose"].compose([])
+    sys.modules["deepspeed.ops"].__compatible_ops__  # noqa: B018
