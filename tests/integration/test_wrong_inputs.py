@@ -299,7 +299,9 @@ def test_exit_codes_do_not_need_a_standard_stream(
     info = ("tools.checkpoint", "info", tmp_path)
     assert shell('exec "$@" 2>&-', *info).returncode == EXIT_CHECKPOINT
     assert shell('exec "$@" >&- 2>&-', *info).returncode == EXIT_CHECKPOINT
-    full = shell('exec "$@" >/dev/full', "tools.shards", "info", trained[0])
+    # What is printed is still in memory when the program is at its end.
+    line = 'unset PYTHONUNBUFFERED; exec "$@" >/dev/full'
+    full = shell(line, "tools.checkpoint", "info", trained[1])
     check(full, EXIT_ENVIRONMENT, "space")
 
 

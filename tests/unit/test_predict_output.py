@@ -53,6 +53,11 @@ def sudoku(*answers: str) -> Prediction:
     return Prediction(FOUR, prediction.puzzle, prediction.trajectory, (Attempt(last),))
 
 
+def test_a_name_from_a_file_is_one_line_that_prints() -> None:
+    text = describe(predicted(FOUR, QUESTION, SOLUTION, name="a\x1b[2J\nb"), PLAIN, trace=False)
+    assert text.startswith("a\\x1b[2J\\nb\n")
+
+
 def test_question_and_answer_stand_side_by_side() -> None:
     text = describe(sudoku(SOLUTION, SOLUTION), PLAIN, trace=False)
     lines = text.splitlines()
