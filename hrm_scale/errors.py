@@ -131,6 +131,8 @@ def describe(error: BaseException) -> tuple[str, int] | None:
 
     None for every other one: a fault of the program, whose traceback is what helps.
     """
+    if isinstance(error, FileNotFoundError) and error.filename is None:  # of os.getcwd
+        return "the current folder is gone: change to another one", EXIT_ENVIRONMENT
     if isinstance(error, OSError):
         for words, code in ((_PATHS, EXIT_CONFIG), (_MACHINE, EXIT_ENVIRONMENT)):
             if (text := words.get(error.errno or 0)) is not None:

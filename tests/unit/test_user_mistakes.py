@@ -161,6 +161,18 @@ def test_a_file_that_cannot_be_written(run: Run, made: Path, writer: str) -> Non
         assert "mkdir" not in line, "a file is in the way: no folder can be made there"
 
 
+def test_a_current_folder_that_was_removed(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    for module in ("hrm_scale.train", "tools.sweep"):
+        code, line = run(module, "experiment=demo", "data_path=MADE/data")
+        assert (code, "current folder" in line) == (EXIT_ENVIRONMENT, True)
+
+
 NAMES = ["run_name", "project_name", "checkpoint_path", "data_path", "resume", "init_from"]
 
 
