@@ -14,10 +14,9 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from hrm_scale.errors import (
@@ -167,7 +166,7 @@ def generate(boards: str, run: RunConfig) -> None:
         return
     print(f"demo: 1/4 generating {boards} Sudokus", flush=True)
     words = shlex.split(str(run.data_build))
-    with Ticker(lambda: "generating"):
+    with progress(lambda: "generating"):
         build(words[words.index("shards.sudoku") + 1 :])
 
 
@@ -180,7 +179,7 @@ def train(resolved: Resolved[RunConfig], monitor: Monitor) -> bool:
     # The monitor keeps the limit: it stops early what cannot be done in time, and nothing late.
     unlimited = replace(resolved, run=resolved.run.model_copy(update={"max_time": None}))
     try:
-        with Ticker(monitor.look):
+        with progress(monitor.look):
             run(unlimited, on_start=monitor.watch)
     except Stopped:
         if not monitor.stopped:
@@ -265,32 +264,23 @@ def expected_seconds(spent: float, done: int, to_do: int, left: float | None) ->
     return spent + min(mean, float("inf") if left is None else left)
 
 
-class Ticker:
-    """Prints a line every few seconds while it is used as a context manager."""
+@contextmanager
+def progress(line: Callable[[], str]) -> Iterator[None]:
+    """Print a line every few seconds."""
+    ended, started = threading.Event(), time.monotonic()
 
-    def __init__(self, line: Callable[[], str]) -> None:
-        self._line = line
-        self._ended = threading.Event()
-        self._started = time.monotonic()
-        self._thread = threading.Thread(target=self._tick, name="progress", daemon=True)
+    def tick() -> None:
+        while not ended.wait(PROGRESS_EVERY):
+            spent = _duration(time.monotonic() - started)
+            print(f"demo: {spent:>6} | {line()}", flush=True)
 
-    def __enter__(self) -> Ticker:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._ended.set()
-        self._thread.join()
-
-    def _tick(self) -> None:
-        while not self._ended.wait(PROGRESS_EVERY):
-            spent = _duration(time.monotonic() - self._started)
-            print(f"demo: {spent:>6} | {self._line()}", flush=True)
+    thread = threading.Thread(target=tick, name="progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def _newest_accuracy(run_dir: Path) -> float | None:
@@ -311,7 +301,7 @@ def evaluate(run: RunConfig) -> dict[str, float]:
     from hrm_scale.evaluate import main as evaluate_checkpoint
 
     folder = Path(str(run.checkpoint_path)) / "evaluation"
-    with Ticker(lambda: "evaluating"):
+    with progress(lambda: "evaluating"):
         evaluate_checkpoint([f"checkpoint={run.checkpoint_path}", f"output_dir={folder}"])
     results: dict[str, float] = json.loads((folder / "results.json").read_text())["results"]
     return results

@@ -1,4 +1,4 @@
-"""What one rank does when another fails: its user error is told to all, its death is one line."""
+"""Failure of another rank: its user error is raised on every rank, its death is one line."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from hrm_scale.errors import ConfigError
 from hrm_scale.machine import boot_clock
 from hrm_scale.output import make_folder, require_plain_files
 
-# What a run opens in its folder; opening or filling a pipe could wait for ever.
+# What a run opens in its folder. Opening a pipe blocks until somebody reads or writes it.
 _FILES = (".lock", "config.yaml", "metrics.jsonl", "events.jsonl", "log.txt")
 
 

@@ -299,7 +299,7 @@ def test_a_maze_has_one_start_and_one_goal(
     for split in ("train", "test"):
         write_split(tmp_path / "set", split, {"all": [[rows]]}, vocab_size=6)
     assert open_dataset(tmp_path / "set").meta.kind == kind
-    # Whoever converts it is told what it was taken for, unless they said it themselves.
+    # The conversion prints the recognised kind, unless `--kind` names it.
     convert([str(tmp_path / "set"), "--output-dir", str(tmp_path / "out")])
     assert ("--kind other" in capsys.readouterr().err) == (kind == "maze")
     convert([str(tmp_path / "set"), "--kind", "other", "--output-dir", str(tmp_path / "as_it_is")])

@@ -113,7 +113,7 @@ class Cluster:
         return (self.folder / "command").read_text().split("\0")[:-1]
 
     def again(self) -> str:
-        """What the run is told to name as the command that resumes it."""
+        """The command that resumes the run, as passed to it."""
         return (self.folder / "again").read_text()
 
     def calls(self) -> list[str]:

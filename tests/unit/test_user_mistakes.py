@@ -61,7 +61,7 @@ def run(
     made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Run]:
     """(exit code, the error line) of `run(MODULE, WORD, ...)` in an empty folder; `MADE` in a word
-    is `made`. A program that waits for ever is a failure."""
+    is `made`. A program that does not end is a failure."""
     monkeypatch.chdir(tmp_path)
 
     def tired(*_: object) -> None:
