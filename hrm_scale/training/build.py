@@ -50,8 +50,13 @@ def build_trainer(run: RunConfig, presets: dict[str, str]) -> Trainer:
     """
     decided, why = with_dtype(run)
     engine = _open(decided)
-    with engine.shared_fate():
-        return _build(decided, presets, engine, (run.arch.forward_dtype, why))
+    try:
+        with engine.shared_fate():
+            return _build(decided, presets, engine, (run.arch.forward_dtype, why))
+    except HrmError:
+        # Every rank is here. A process that ends with open connections may be aborted by them.
+        engine.close()
+        raise
 
 
 def _open(run: RunConfig) -> Engine:

@@ -12,6 +12,7 @@ import torch
 from benchmarks.table import parse
 from hrm_scale.checkpoint import read_checkpoint, read_table
 from hrm_scale.engine import PlainEngine
+from hrm_scale.errors import ConfigError
 from hrm_scale.modelling import TABLE
 from hrm_scale.optim.open_table import open_table
 from hrm_scale.optim.puzzle_table import DeviceTable
@@ -129,7 +130,7 @@ def test_the_benchmark_finds_equal_rows_half_the_memory_and_few_collectives(
     "options", ["--rows 0", "--ranks 0", "--batch 5 --ranks 2", "--placements disk"]
 )
 def test_the_benchmark_refuses_what_cannot_be_run(options: str) -> None:
-    with pytest.raises(SystemExit):
+    with pytest.raises(ConfigError):
         parse(options.split())
 
 
