@@ -180,8 +180,11 @@ def _warnings(run: RunConfig, options: argparse.Namespace) -> Iterator[str]:
         gpus = {"gpus": options.gpus_per_node, "nodes": options.nodes}
         job = make_job(run, choose_machine(None, vram=options.vram, **gpus))
         choice = choose(job)
-    except HrmError as error:
+    except ConfigError as error:  # nothing fits
         yield f"memory: {error}"
+        return
+    except HrmError as error:  # the data, whose sizes decide
+        yield f"memory was not planned: {error}"
         return
     if choice.changes:
         keys = " ".join(f"{change.key}={change.value}" for change in choice.changes)

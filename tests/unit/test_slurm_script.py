@@ -357,7 +357,14 @@ def test_submits(
         (["--gpus-per-node", "0", "data_path=s3://bucket/set"], []),
         (["--gpus-per-node", "8", "--vram", "16", "data_path=set"], []),
         (["--gpus-per-node", "1", "--vram", "3", "data_path=set"], ["engine.accumulation=4"]),
-        (["--gpus-per-node", "8", "--vram", "3", "arch=hrm_1b", "data_path=set"], ["nothing fits"]),
+        (
+            ["--gpus-per-node", "8", "--vram", "3", "arch=hrm_1b", "data_path=set"],
+            ["memory: nothing fits"],
+        ),
+        (
+            ["--gpus-per-node", "8", "--vram", "16", "data_path=mix.yaml"],
+            ["memory was not planned: nope"],
+        ),
     ],
 )
 def test_missing_data_and_memory_that_was_not_planned_are_warned_of(
@@ -369,6 +376,7 @@ def test_missing_data_and_memory_that_was_not_planned_are_warned_of(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_online(tmp_path / "set", size=9, examples=20)
+    (tmp_path / "mix.yaml").write_text("sources: [{path: nope}]")
     assert slurm.main(["--nodes", "1", *words, "experiment=sudoku_extreme_1k"]) == 0
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == len(warns)
