@@ -128,6 +128,11 @@ def test_dark_and_phone(page: Any, tmp_path: Path) -> None:
     assert page.evaluate(ground) == light
     page.set_viewport_size({"width": 360, "height": 700})
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    chart, room = page.evaluate(
+        "['.time', '#detail'].map((name) => document.querySelector(name).scrollWidth)"
+    )
+    assert chart <= room, "the chart is redrawn for the narrow window"
     page.click("#list tbody button >> nth=2")
     assert page.evaluate("document.querySelector('#detail').getBoundingClientRect().top < 700")
 
