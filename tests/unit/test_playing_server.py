@@ -220,7 +220,7 @@ def test_faults_are_one_line_and_no_traceback(made: Any, monkeypatch: pytest.Mon
     end = time.monotonic() + 20
     while "ZeroDivisionError" not in terminal.getvalue() and time.monotonic() < end:
         time.sleep(0.01)
-    assert "ZeroDivisionError" in terminal.getvalue(), "it is told where it can be mended"
+    assert "ZeroDivisionError" in terminal.getvalue(), "the terminal shows the fault"
 
 
 def test_a_page_for_the_network_is_asked_by_address_only(made: Any) -> None:
