@@ -129,12 +129,12 @@ def test_an_epoch_shows_every_group_once_by_one_variant(online: Dataset) -> None
         assert sorted(groups) == sorted(np.unique(columns["groups"]).tolist())
 
 
-def chi_square_is_plausible(counts: np.ndarray) -> bool:
-    """The counts fit a uniform distribution: a worse fit has a probability above 1e-7."""
+def chi_square_is_plausible(counts: np.ndarray, level: float = 1e-3) -> bool:
+    """The counts fit a uniform distribution: a worse fit has a probability above `level`."""
     expected = counts.sum() / counts.size
     statistic = float(((counts - expected) ** 2 / expected).sum())
     half_freedom, half_statistic = torch.tensor([counts.size - 1, statistic]).double() / 2
-    return float(torch.special.gammaincc(half_freedom, half_statistic)) > 1e-7
+    return float(torch.special.gammaincc(half_freedom, half_statistic)) > level
 
 
 def test_puzzles_are_uniform_over_many_epochs(online: Dataset) -> None:
@@ -153,7 +153,7 @@ def test_puzzles_are_uniform_over_many_epochs(online: Dataset) -> None:
 @settings(deadline=None, max_examples=5)
 @given(st.integers(0, 1000), st.integers(1, 29), st.integers(1, 29))
 def test_translations_are_uniform_but_for_one_example(seed: int, height: int, width: int) -> None:
-    epochs, size = 800, 3
+    epochs, size = 800, 9
     shapes = np.tile(np.array([height, 1, 1, width], np.uint8), (size, 1))
     inside, groups, sizes = np.arange(size), np.full(size, 7), np.full(size, size)
     stays = np.zeros(size, np.int64)
@@ -168,10 +168,9 @@ def test_translations_are_uniform_but_for_one_example(seed: int, height: int, wi
             counts[axis] += np.bincount(
                 np.delete(drawn[:, axis], still), minlength=len(counts[axis])
             )
-    assert chi_square_is_plausible(stays)
-    for axis in counts:
-        assert axis.all(), "every offset is drawn"
-        assert chi_square_is_plausible(axis)
+    # The seeds differ from run to run, so the level is one that fair draws do not reach.
+    for drawn_evenly in (stays, *counts):
+        assert chi_square_is_plausible(drawn_evenly, level=1e-7)
 
 
 def test_variants_are_uniform() -> None:
