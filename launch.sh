@@ -106,7 +106,7 @@ stamp_value() { sed -n "s/^$1=//p" "$STAMP" 2>/dev/null || true; }
 # The files that decide what gets installed, and where the project lies.
 inputs_sum() {
   {
-    cat "$ROOT/setup.cfg" "$ROOT/pyproject.toml" "$ROOT/constraints.txt"
+    cat "$ROOT/setup.cfg" "$ROOT/setup.py" "$ROOT/pyproject.toml" "$ROOT/constraints.txt"
     printf '%s\n' "$ROOT"
   } | cksum | tr ' ' '-'
 }

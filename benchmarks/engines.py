@@ -19,8 +19,8 @@ from typing import Any
 
 from benchmarks.provenance import provenance
 from benchmarks.step import CONFIGS
-from hrm_scale.command_line import Parser
-from hrm_scale.errors import run_cli
+from hrm_scale.base.command_line import Parser
+from hrm_scale.base.errors import run_cli
 
 # name: processes, DeepSpeed's zero_optimization
 ENGINES: dict[str, tuple[bool, dict[str, Any] | None]] = {

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.provenance import provenance
-from hrm_scale.command_line import Parser
-from hrm_scale.errors import run_cli
+from hrm_scale.base.command_line import Parser
+from hrm_scale.base.errors import run_cli
 
 WAYS = ("reference", "full", "early exit")
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.provenance import provenance
-from hrm_scale.command_line import Parser
-from hrm_scale.errors import EnvironmentProblem, run_cli
+from hrm_scale.base.command_line import Parser
+from hrm_scale.base.errors import EnvironmentProblem, run_cli
 
 GRIDS = (1_000, 3_000, 10_000, 30_000, 100_000)
 # A model as small as can be, and one step: what is measured is what evaluation keeps.

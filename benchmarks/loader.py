@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.provenance import provenance
-from hrm_scale.command_line import Parser
-from hrm_scale.errors import HrmError, run_cli
+from hrm_scale.base.command_line import Parser
+from hrm_scale.base.errors import HrmError, run_cli
 
 if TYPE_CHECKING:
     from hrm_scale.data import Dataset

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from hrm_scale.base.errors import DataError
 from hrm_scale.data import Dataset, DatasetWriter, Loader, augment_sudoku, open_dataset
-from hrm_scale.errors import DataError
 
 COLUMNS = ("inputs", "labels", "puzzle_identifiers", "groups")
 _ROWS_AT_ONCE = 1 << 15

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
 
-from hrm_scale.machine import cpu_model
+from hrm_scale.base.machine import cpu_model
 
 
 def provenance(module: str, arguments: Sequence[str], packages: Sequence[str]) -> dict[str, Any]:

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.provenance import provenance
-from hrm_scale.command_line import Parser
-from hrm_scale.errors import EXIT_OK, run_cli
+from hrm_scale.base.command_line import Parser
+from hrm_scale.base.errors import EXIT_OK, run_cli
 
 MIB = 1 << 20
 
@@ -78,7 +78,7 @@ def measure(
     from hrm_scale.checkpoint import read_checkpoint
     from hrm_scale.config.compose import compose
     from hrm_scale.training.build import build_trainer
-    from shards.sudoku import main as build
+    from shards.sudoku.cli import main as build
 
     data, run = folder / "data", folder / "run"
     numbers = ["--size", "9", "--count", "200", "--test-size", "8", "--num-aug", "1000"]

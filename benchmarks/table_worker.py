@@ -18,8 +18,8 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from hrm_scale.base.errors import EnvironmentProblem
 from hrm_scale.engine import Engine, PlainEngine
-from hrm_scale.errors import EnvironmentProblem
 from hrm_scale.optim.open_table import open_table
 from hrm_scale.optim.puzzle_table import PuzzleTable
 

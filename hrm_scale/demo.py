@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hrm_scale.errors import (
+from hrm_scale.base.errors import (
     EXIT_GOAL_MISSED,
     CheckpointError,
     ConfigError,
@@ -27,6 +27,7 @@ from hrm_scale.errors import (
     Stopped,
     run_cli,
 )
+from hrm_scale.base.programs import load
 
 if TYPE_CHECKING:
     from hrm_scale.config.compose import Resolved
@@ -158,8 +159,6 @@ def _begun(run: RunConfig) -> str | None:
 
 def generate(boards: str, run: RunConfig) -> None:
     """Build the data set unless it is there."""
-    from shards.sudoku import main as build
-
     folder = Path(run.data_path)
     if (folder / "dataset.json").is_file():
         print(f"demo: 1/4 {boards} Sudokus: {folder} is there", flush=True)
@@ -167,7 +166,7 @@ def generate(boards: str, run: RunConfig) -> None:
     print(f"demo: 1/4 generating {boards} Sudokus", flush=True)
     words = shlex.split(str(run.data_build))
     with progress(lambda: "generating"):
-        build(words[words.index("shards.sudoku") + 1 :])
+        load("shards.sudoku.cli").main(words[words.index("shards.sudoku") + 1 :])
 
 
 def train(resolved: Resolved[RunConfig], monitor: Monitor) -> bool:

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hrm_scale import __version__
-from hrm_scale.command_line import Parser
-from hrm_scale.errors import EXIT_ENVIRONMENT, EXIT_OK, run_cli
-from hrm_scale.machine import GIB, cpu_model, memory_bytes, native_bfloat16, usable_cores
-from hrm_scale.untrusted import printable_lines
+from hrm_scale.base.command_line import Parser
+from hrm_scale.base.errors import EXIT_ENVIRONMENT, EXIT_OK, run_cli
+from hrm_scale.base.machine import GIB, cpu_model, memory_bytes, native_bfloat16, usable_cores
+from hrm_scale.base.untrusted import printable_lines
 
 if TYPE_CHECKING:
     import torch

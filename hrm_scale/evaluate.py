@@ -9,10 +9,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hrm_scale.base.errors import HrmError, run_cli
+from hrm_scale.base.machine import launcher_number
+from hrm_scale.base.output import make_folder
 from hrm_scale.config.entry import resolve
-from hrm_scale.errors import HrmError, run_cli
-from hrm_scale.machine import launcher_number
-from hrm_scale.output import make_folder
 
 if TYPE_CHECKING:
     from hrm_scale.config.schema_inference import EvaluateConfig

@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 
+from hrm_scale.base.machine import native_bfloat16, require_memory
 from hrm_scale.config.schema import ArchConfig
-from hrm_scale.data.format import DatasetMeta
-from hrm_scale.machine import native_bfloat16, require_memory
+from hrm_scale.data.format.meta import DatasetMeta
 from hrm_scale.models import ModelConfig
 
 TABLE = "inner.puzzle_emb.weights"

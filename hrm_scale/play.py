@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hrm_scale.base.errors import run_cli
 from hrm_scale.config.entry import resolve
-from hrm_scale.errors import run_cli
 
 DESCRIPTION = "Type, paste or draw a puzzle in the browser and watch a trained model solve it."
 

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hrm_scale.base.errors import run_cli
+from hrm_scale.base.untrusted import printable
 from hrm_scale.config.entry import resolve
-from hrm_scale.errors import run_cli
-from hrm_scale.untrusted import printable
 
 if TYPE_CHECKING:
     from hrm_scale.config.schema_inference import PredictConfig

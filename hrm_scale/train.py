@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from hrm_scale.config.entry import resolve
-from hrm_scale.errors import (
+from hrm_scale.base.errors import (
     EXIT_INTERNAL,
     EXIT_INTERRUPTED,
     EXIT_OK,
@@ -17,8 +16,9 @@ from hrm_scale.errors import (
     describe,
     run_cli,
 )
-from hrm_scale.leave import stop_is_no_failure, stop_without_launcher
-from hrm_scale.machine import launcher_number
+from hrm_scale.base.machine import launcher_number
+from hrm_scale.base.worker_exit import stop_is_no_failure, stop_without_launcher
+from hrm_scale.config.entry import resolve
 
 if TYPE_CHECKING:
     from hrm_scale.config.compose import Resolved

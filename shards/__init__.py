@@ -1,0 +1,1 @@
+"""Builders of data sets, one folder each: `python -m shards.NAME`."""

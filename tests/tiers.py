@@ -1,8 +1,8 @@
 """Which tests run when nothing is selected, in what order, and what the summary says of the rest.
 
-Two tiers: without `--all`, and without a path, `-k` or `-m`, tests marked `slow` are left out. Unit
-tests come first. Skips are one line per reason, and the last line says how to run what was left
-out.
+Two tiers: without `--all`, and without a path, `-k` or `-m`, tests marked `slow` are left out. The
+unit tests, in folders named after the packages, come first. Skips are one line per reason, and the
+last line says how to run what was left out.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-FOLDERS = ("unit", "integration", "reliability", "gpu")
+LAST = ("integration", "reliability", "gpu")
 MAX_WORKERS = 8  # about a gigabyte each
 LEFT_OUT = pytest.StashKey[int]()
 
@@ -56,7 +56,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _folder_order(item: pytest.Item) -> int:
     folder = item.path.relative_to(item.config.rootpath / "tests").parts[0]
-    return FOLDERS.index(folder) if folder in FOLDERS else len(FOLDERS)
+    return LAST.index(folder) + 1 if folder in LAST else 0
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -1,0 +1,1 @@
+"""Programs beside training: data sets, runs, sweeps, checkpoints, plans, batch scripts."""

@@ -10,9 +10,9 @@ import argparse
 import json
 from typing import TYPE_CHECKING
 
-from hrm_scale.command_line import Parser
-from hrm_scale.errors import ConfigError, run_cli
-from hrm_scale.untrusted import printable_lines
+from hrm_scale.base.command_line import Parser
+from hrm_scale.base.errors import ConfigError, run_cli
+from hrm_scale.base.untrusted import printable_lines
 
 if TYPE_CHECKING:
     from hrm_scale.planning.job import Job

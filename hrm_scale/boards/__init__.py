@@ -1,15 +1,18 @@
-"""Puzzles of every kind as people write, read and check them. Nothing here needs torch."""
+"""Puzzles of every kind as people write, read and check them. Nothing here needs torch.
+
+Imports: base, data, evaluation.
+"""
 
 from __future__ import annotations
 
+from hrm_scale.base.errors import ConfigError
 from hrm_scale.boards.arc import ArcBoard
 from hrm_scale.boards.board import Board, Puzzle, Verdict
 from hrm_scale.boards.maze import MazeBoard
 from hrm_scale.boards.sudoku import SudokuBoard
-from hrm_scale.data.arc_grid import CELLS, SIDE, VOCABULARY
-from hrm_scale.data.format import DatasetMeta
+from hrm_scale.data.augment.arc_grid import CELLS, SIDE, VOCABULARY
+from hrm_scale.data.format.meta import DatasetMeta
 from hrm_scale.data.maze_wave import MAX_SIDE
-from hrm_scale.errors import ConfigError
 
 __all__ = ["ArcBoard", "Board", "MazeBoard", "Puzzle", "SudokuBoard", "Verdict", "board_of"]
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from hrm_scale.base.errors import DataError
 from hrm_scale.boards.board import UNKNOWN, Board, Puzzle, Verdict, counted, lines_of
-from hrm_scale.data import arc_grid
-from hrm_scale.data.arc_grid import COLOURS, FIRST_COLOUR, SIDE
-from hrm_scale.errors import DataError
+from hrm_scale.data.augment import arc_grid
+from hrm_scale.data.augment.arc_grid import COLOURS, FIRST_COLOUR, SIDE
 
 _DIGITS = "".join(map(str, range(COLOURS)))
 _SKIPPED = " \t,;"

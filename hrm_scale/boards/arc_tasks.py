@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from hrm_scale.base.errors import DataError
+from hrm_scale.base.untrusted import parse_json
 from hrm_scale.boards.arc import grid_of
 from hrm_scale.boards.board import Puzzle
-from hrm_scale.errors import DataError
-from hrm_scale.untrusted import parse_json
 
 _MOST_NAME = 200
 

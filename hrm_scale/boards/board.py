@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from hrm_scale.errors import DataError
+from hrm_scale.base.errors import DataError
 
 UNKNOWN = "?"
 """How a token is written that stands for nothing on a board."""

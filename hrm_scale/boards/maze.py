@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from hrm_scale.base.errors import DataError
 from hrm_scale.boards.board import (
     NO_SOLUTION,
     ONE_SOLUTION,
@@ -30,7 +31,6 @@ from hrm_scale.data.maze_paths import (
     is_shortest_path,
     shortest_moves,
 )
-from hrm_scale.errors import DataError
 
 _QUESTION = {"#": WALL, " ": FREE, ".": FREE, "_": FREE, "S": START, "G": GOAL}
 _ALLOWED = "'#' for a wall, a blank, '.' or '_' for a free cell, one S and one G"

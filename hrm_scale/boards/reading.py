@@ -5,11 +5,11 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator
 
+from hrm_scale.base.errors import DataError
 from hrm_scale.boards.arc import ArcBoard
 from hrm_scale.boards.arc_tasks import ArcTasks, is_json, tasks_of_json
 from hrm_scale.boards.board import Board, Puzzle, lines_of
 from hrm_scale.boards.source import name_of, read_text
-from hrm_scale.errors import DataError
 
 Numbered = list[tuple[int, str]]
 """Lines and their numbers, from 1."""

@@ -8,8 +8,8 @@ import sys
 import zlib
 from pathlib import Path
 
-from hrm_scale.errors import DataError
-from hrm_scale.untrusted import open_regular
+from hrm_scale.base.errors import DataError
+from hrm_scale.base.untrusted import open_regular
 
 STDIN = "-"
 MAX_BYTES = 256 << 20

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from hrm_scale.base.errors import DataError
 from hrm_scale.boards.board import (
     NO_SOLUTION,
     ONE_SOLUTION,
@@ -21,7 +22,6 @@ from hrm_scale.boards.board import (
     read_square,
 )
 from hrm_scale.data import sudoku_solver
-from hrm_scale.errors import DataError
 from hrm_scale.evaluation.sudoku import BLANK_TOKEN, contradictions
 
 _BLANKS = ".0_"

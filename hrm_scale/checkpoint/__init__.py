@@ -1,6 +1,8 @@
 """Portable atomic checkpoints: safetensors and JSON in a folder that is valid or not there.
 
 A run keeps them in `<run folder>/checkpoints/step-XXXXXXXX/`; `docs/resume.md` describes them.
+
+Imports: base.
 """
 
 from hrm_scale.checkpoint.averages import AVERAGES, AveragedMoments, split_averages

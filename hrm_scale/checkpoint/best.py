@@ -7,7 +7,7 @@ import os
 import secrets
 from pathlib import Path
 
-from hrm_scale.checkpoint.atomic import fsync_folder
+from hrm_scale.base.files import fsync_folder
 from hrm_scale.checkpoint.discovery import candidates, checkpoints_folder, step_folder_name
 
 BEST = "best"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from hrm_scale.base.errors import CheckpointError
+from hrm_scale.base.untrusted import printable
 from hrm_scale.checkpoint.manifest import MANIFEST, Manifest, first_problem, read_manifest
-from hrm_scale.errors import CheckpointError
-from hrm_scale.untrusted import printable
 
 FOLDER = "checkpoints"
 _MOST_RUNS = 5  # named in an error

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from hrm_scale.base.errors import CheckpointError
 from hrm_scale.checkpoint.loaded import LoadedCheckpoint
 from hrm_scale.checkpoint.parts import carried_slots, carries, table_parts
 from hrm_scale.checkpoint.state_check import missing_key
 from hrm_scale.checkpoint.tensor_file import type_code
-from hrm_scale.errors import CheckpointError
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from hrm_scale.base.errors import CheckpointError
+from hrm_scale.base.untrusted import parse_json, read_bytes
 from hrm_scale.checkpoint.discovery import resolve, verify
 from hrm_scale.checkpoint.manifest import MAX_DOCUMENT_BYTES, Manifest, read_manifest
 from hrm_scale.checkpoint.state_check import state_problem, versions_problem
 from hrm_scale.checkpoint.tensor_file import TensorFile
-from hrm_scale.errors import CheckpointError
-from hrm_scale.untrusted import parse_json, read_bytes
 
 Verification = Literal["sha256", "size", "none"]
 FOLDER_KEY = "folder"

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hrm_scale.checkpoint.atomic import commit_folder, write_file
+from hrm_scale.base.errors import CheckpointError
+from hrm_scale.base.files import commit_folder, write_file
 from hrm_scale.checkpoint.best import mark_best
 from hrm_scale.checkpoint.discovery import (
     checkpoints_folder,
@@ -25,7 +26,6 @@ from hrm_scale.checkpoint.ranks import SINGLE, Ranks
 from hrm_scale.checkpoint.retention import clean_leftovers, prune
 from hrm_scale.checkpoint.tensor_file import FileEntry, write_tensors
 from hrm_scale.checkpoint.versions import collect_versions
-from hrm_scale.errors import CheckpointError
 
 if TYPE_CHECKING:
     from torch import Tensor

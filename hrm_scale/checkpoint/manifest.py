@@ -15,9 +15,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from hrm_scale.base.errors import CheckpointError
+from hrm_scale.base.untrusted import open_regular, parse_json, read_bytes
 from hrm_scale.checkpoint.tensor_file import FileEntry
-from hrm_scale.errors import CheckpointError
-from hrm_scale.untrusted import open_regular, parse_json, read_bytes
 
 MANIFEST = "manifest.json"
 FORMAT = "hrm_scale.checkpoint"

@@ -10,10 +10,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from hrm_scale.base.errors import CheckpointError
+from hrm_scale.base.redaction import redact_values
+from hrm_scale.base.untrusted import printable
 from hrm_scale.checkpoint.loaded import LoadedCheckpoint
-from hrm_scale.errors import CheckpointError
-from hrm_scale.redaction import redact_values
-from hrm_scale.untrusted import printable
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from hrm_scale.checkpoint.atomic import fsync_folder, remove_folder
+from hrm_scale.base.errors import CheckpointError
+from hrm_scale.base.files import fsync_folder, remove_folder
 from hrm_scale.checkpoint.best import best_checkpoint
 from hrm_scale.checkpoint.discovery import candidates, checkpoints_folder, refusal, weights_only
 from hrm_scale.checkpoint.manifest import MANIFEST, read_manifest
-from hrm_scale.errors import CheckpointError
 
 
 def prune(run_dir: Path, keep_last: int, protected: Path) -> list[str]:

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from hrm_scale.base.untrusted import printable
 from hrm_scale.checkpoint.manifest import MAX_STEP, brief
-from hrm_scale.untrusted import printable
 
 # What a value is not, in words; None when it is as it should be.
 Check = Callable[[Any], str | None]

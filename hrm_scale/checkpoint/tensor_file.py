@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hrm_scale.errors import CheckpointError
-from hrm_scale.untrusted import open_regular, parse_json
+from hrm_scale.base.errors import CheckpointError
+from hrm_scale.base.untrusted import open_regular, parse_json
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -3,4 +3,6 @@
 `compose.compose` turns a command line into a validated, frozen configuration; `usage.usage` and
 `keys` need neither Hydra nor pydantic, so that ``--help`` answers at once. Nothing here imports
 torch.
+
+Imports: base.
 """

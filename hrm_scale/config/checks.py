@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from hrm_scale.base.output import MAX_NAME
 from hrm_scale.config.identity import path_safe
 from hrm_scale.config.suggest import closest_value
-from hrm_scale.output import MAX_NAME
 
 if TYPE_CHECKING:
     from hrm_scale.config.schema import ArchConfig, RunConfig

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Generic, Literal, TypeVar, overload
 
+from hrm_scale.base.errors import ConfigError
 from hrm_scale.config import origins
 from hrm_scale.config.leaves import leaves
 from hrm_scale.config.origins import Origin
@@ -20,7 +21,6 @@ from hrm_scale.config.problems import validate
 from hrm_scale.config.schema import RunConfig, Section
 from hrm_scale.config.schema_inference import SCHEMAS, EvaluateConfig, PlayConfig, PredictConfig
 from hrm_scale.config.values import format_value
-from hrm_scale.errors import ConfigError
 
 Run = TypeVar("Run", bound=Section, covariant=True)
 _DERIVED = "derived"

@@ -25,8 +25,8 @@ def resolve(arguments: list[str], description: str, base: str) -> Resolved[Any] 
     resolved: Resolved[Any] = compose(settings, base)  # type: ignore[call-overload]
     if len(settings) == len(arguments):
         return resolved
+    from hrm_scale.base.redaction import redact
     from hrm_scale.config.show import render_show
-    from hrm_scale.redaction import redact
 
     print(redact(render_show(resolved)))
     return None

@@ -8,8 +8,8 @@ import os
 import re
 from typing import TYPE_CHECKING, Any
 
+from hrm_scale.base.redaction import redact
 from hrm_scale.config.leaves import changed
-from hrm_scale.redaction import redact
 
 if TYPE_CHECKING:
     from hrm_scale.config.schema import RunConfig

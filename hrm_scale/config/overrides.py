@@ -14,11 +14,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from hrm_scale.base.untrusted import printable
 from hrm_scale.config.leaves import fields, flatten, sections, takes_text
 from hrm_scale.config.origins import preset_names
 from hrm_scale.config.problems import unknown_key
 from hrm_scale.config.suggest import closest_key, closest_value
-from hrm_scale.untrusted import printable
 
 GROUPS = ("arch", "experiment")
 # One spelling for all programs: what some keep in a section, all take at the top level.

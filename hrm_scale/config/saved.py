@@ -8,11 +8,11 @@ from typing import Any
 
 import yaml
 
+from hrm_scale.base.errors import CheckpointError, ConfigError
+from hrm_scale.base.redaction import redact_values
+from hrm_scale.base.untrusted import read_bytes
 from hrm_scale.config.problems import validate
 from hrm_scale.config.schema import RunConfig
-from hrm_scale.errors import CheckpointError, ConfigError
-from hrm_scale.redaction import redact_values
-from hrm_scale.untrusted import read_bytes
 
 _MAX_BYTES = 1 << 20
 _RETIRED = frozenset({"data.allow_pipe"})

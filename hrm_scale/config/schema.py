@@ -13,11 +13,11 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from hrm_scale.base.output import path_problem
 from hrm_scale.config import checks, identity
 from hrm_scale.config.data_build import build_into
 from hrm_scale.config.durations import DURATION_FORM, parse_duration
 from hrm_scale.config.keys import TRAIN
-from hrm_scale.output import path_problem
 
 # Published names (module@Class) and the short names the rest of the program uses.
 ARCHITECTURE_NAMES: dict[str, str] = {

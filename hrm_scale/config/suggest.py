@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from hrm_scale.errors import nearest
+from hrm_scale.base.errors import nearest
 
 # What other trainers call the same thing. Spelling distance cannot find these.
 _OTHER_NAMES = {

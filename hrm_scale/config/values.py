@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import re
 
+from hrm_scale.base.untrusted import printable
 from hrm_scale.config.durations import format_duration
-from hrm_scale.untrusted import printable
 
 _LONGEST = 500  # characters of a text
 _PLAIN = re.compile(r"[\w./:@+,*?%$~\\{}-]+")

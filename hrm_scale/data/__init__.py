@@ -1,16 +1,19 @@
-"""Data sets on disk and the batches made from them (format: docs/data-format.md)."""
+"""Data sets on disk and the batches made from them (format: docs/data-format.md).
+
+Imports: base.
+"""
 
 from __future__ import annotations
 
-from hrm_scale.data.augment import augment_sudoku
-from hrm_scale.data.batch import MOST_NARROW, Batch, EvalBatch
-from hrm_scale.data.dataset import Dataset
-from hrm_scale.data.format import IGNORE_LABEL, DatasetMeta, SplitInfo
-from hrm_scale.data.loader import Loader
-from hrm_scale.data.opening import find_dataset, is_dataset, open_dataset
-from hrm_scale.data.rebuild import rebuild_index
+from hrm_scale.data.augment.sudoku import augment_sudoku
+from hrm_scale.data.format.meta import IGNORE_LABEL, DatasetMeta, SplitInfo
+from hrm_scale.data.format.rebuild import rebuild_index
+from hrm_scale.data.format.writer import DatasetWriter, check_output_dir
+from hrm_scale.data.read.batch import MOST_NARROW, Batch, EvalBatch
+from hrm_scale.data.read.dataset import Dataset
+from hrm_scale.data.read.loader import Loader
+from hrm_scale.data.read.open_dataset import find_dataset, is_dataset, open_dataset
 from hrm_scale.data.remote.options import RemoteOptions
-from hrm_scale.data.writer import DatasetWriter, check_output_dir
 
 __all__ = [
     "IGNORE_LABEL",

@@ -1,4 +1,7 @@
-"""The only package that imports accelerate or deepspeed."""
+"""The only package that imports accelerate or deepspeed.
+
+Imports: base, checkpoint, optim.
+"""
 
 from hrm_scale.engine.engine import Engine
 from hrm_scale.engine.opening import open_engine

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch.distributed as dist
 
-from hrm_scale.errors import HrmError, PeerLost
+from hrm_scale.base.errors import HrmError, PeerLost
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ from datetime import timedelta
 
 import torch
 
+from hrm_scale.base.errors import ConfigError
+from hrm_scale.base.machine import launcher_number
 from hrm_scale.engine import zero_config
 from hrm_scale.engine.engine import Engine
 from hrm_scale.engine.plain import PlainEngine
-from hrm_scale.errors import ConfigError
-from hrm_scale.machine import launcher_number
 
 
 def open_engine(

@@ -14,10 +14,10 @@ from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwar
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from hrm_scale.base.machine import launcher_number
 from hrm_scale.checkpoint import pack_optimizer, unpack_optimizer
 from hrm_scale.engine.engine import Check, Engine
 from hrm_scale.engine.reduction import sum_over_ranks
-from hrm_scale.machine import launcher_number
 from hrm_scale.optim.ema import WeightAverage
 from hrm_scale.optim.ema import exchange as exchange_averages
 

@@ -20,10 +20,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from hrm_scale.base.errors import ConfigError, EnvironmentProblem
 from hrm_scale.engine import zero_state
 from hrm_scale.engine.engine import Check, Engine
 from hrm_scale.engine.zero_config import Settings, describe
-from hrm_scale.errors import ConfigError, EnvironmentProblem
 from hrm_scale.optim.ema import WeightAverage
 
 

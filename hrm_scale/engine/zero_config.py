@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hrm_scale.errors import ConfigError
-from hrm_scale.untrusted import parse_json, read_bytes
+from hrm_scale.base.errors import ConfigError
+from hrm_scale.base.untrusted import parse_json, read_bytes
 
 _MAX_BYTES = 1 << 20
 

@@ -1,1 +1,4 @@
-"""Honest evaluation: exact accuracy first, always beside trivial baselines."""
+"""Honest evaluation: exact accuracy first, always beside trivial baselines.
+
+Imports: base, checkpoint, config, data, engine, modelling, models, optim, reporting, transfer.
+"""

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hrm_scale.checkpoint.atomic import replace_file
+from hrm_scale.base.files import replace_file
+from hrm_scale.base.untrusted import printable
 from hrm_scale.config.counts import parse_counts
 from hrm_scale.evaluation.arc.aggregate import with_earlier, write_votes
 from hrm_scale.evaluation.arc.score import score, submission
@@ -21,7 +22,6 @@ from hrm_scale.evaluation.plots import missing, plot_augmentations, plot_scaling
 from hrm_scale.evaluation.report import render_curve, render_more, render_results, render_score
 from hrm_scale.evaluation.scaling import render_scaling
 from hrm_scale.evaluation.session import Found, Session
-from hrm_scale.untrusted import printable
 
 
 def document_of(session: Session, found: Found) -> dict[str, Any]:

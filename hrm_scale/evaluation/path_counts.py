@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hrm_scale.data.format import DatasetMeta
+from hrm_scale.data.format.meta import DatasetMeta
 from hrm_scale.evaluation.interval import wilson
 from hrm_scale.evaluation.rollout import Answers
 from hrm_scale.evaluation.rules import is_path, is_shortest_path

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hrm_scale.checkpoint.atomic import replace_file
+from hrm_scale.base.files import replace_file
 from hrm_scale.evaluation.scaling.table import NAMES
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from hrm_scale.base.untrusted import printable
 from hrm_scale.evaluation.interval import wilson
 from hrm_scale.reporting.lines import duration
-from hrm_scale.untrusted import printable
 
 if TYPE_CHECKING:
     from hrm_scale.evaluation.arc.score import ArcScore

@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from hrm_scale.base.errors import CheckpointError, ConfigError
+from hrm_scale.base.machine import require_memory
 from hrm_scale.checkpoint import (
     AVERAGES,
     LoadedCheckpoint,
@@ -20,9 +22,7 @@ from hrm_scale.checkpoint import (
 from hrm_scale.config.saved import from_checkpoint
 from hrm_scale.config.schema import RunConfig
 from hrm_scale.data import find_dataset
-from hrm_scale.data.format import DatasetMeta
-from hrm_scale.errors import CheckpointError, ConfigError
-from hrm_scale.machine import require_memory
+from hrm_scale.data.format.meta import DatasetMeta
 from hrm_scale.modelling import DTYPES, TABLE, choose_dtype, model_config
 from hrm_scale.models import ActModel, ModelConfig, build_model
 from hrm_scale.models.attention import resolve_backend

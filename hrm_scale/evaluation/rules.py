@@ -7,7 +7,7 @@ import functools
 import numpy as np
 
 from hrm_scale.data import maze_paths
-from hrm_scale.data.format import DatasetMeta
+from hrm_scale.data.format.meta import DatasetMeta
 from hrm_scale.data.maze_wave import MAX_SIDE
 from hrm_scale.evaluation.sudoku import BLANK_TOKEN
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hrm_scale.base.errors import ConfigError
 from hrm_scale.checkpoint import FOLDER_KEY
 from hrm_scale.config.counts import parse_counts
 from hrm_scale.config.data_build import build_hint
 from hrm_scale.config.schema_inference import EvaluateConfig
 from hrm_scale.data import Dataset, EvalBatch, open_dataset
 from hrm_scale.engine import Engine
-from hrm_scale.errors import ConfigError
 from hrm_scale.evaluation.arc.rows import ArcRows
 from hrm_scale.evaluation.arc.task_votes import TaskVotes
 from hrm_scale.evaluation.breakdown import COLUMNS, Breakdown

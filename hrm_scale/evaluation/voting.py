@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from hrm_scale.data import EvalBatch
-from hrm_scale.data.batch import make_batch
-from hrm_scale.data.counter import SUBSET, make_key, permutation
-from hrm_scale.data.format import DatasetMeta
+from hrm_scale.data.format.meta import DatasetMeta
+from hrm_scale.data.order.counter import SUBSET, make_key, permutation
+from hrm_scale.data.read.batch import make_batch
 from hrm_scale.evaluation.arc.rows import ArcRows
 from hrm_scale.evaluation.arc.votes import ArcVotes, Parts
 from hrm_scale.evaluation.rollout import Answers

@@ -1,1 +1,4 @@
-"""Models in the formats of other programs, read and written (docs/interchange.md)."""
+"""Models in the formats of other programs, read and written (docs/interchange.md).
+
+Imports: base, checkpoint, config, data, modelling, models, reporting, transfer.
+"""

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hrm_scale.base.errors import CheckpointError, DataError
 from hrm_scale.data import is_dataset, open_dataset
 from hrm_scale.data.remote.options import is_address
-from hrm_scale.errors import CheckpointError, DataError
 from hrm_scale.interchange.portable import Portable
 from hrm_scale.interchange.step_graph import StepGraph
 from hrm_scale.models import refill

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hrm_scale.errors import EnvironmentProblem
+from hrm_scale.base.errors import EnvironmentProblem
 from hrm_scale.interchange.agreement import Agreement, Step, require_agreement
 from hrm_scale.interchange.portable import Portable
 from hrm_scale.interchange.step_graph import StepGraph

@@ -12,18 +12,18 @@ import json
 from pathlib import Path
 from typing import Any
 
+from hrm_scale.base.errors import CheckpointError
+from hrm_scale.base.untrusted import parse_json, read_bytes
 from hrm_scale.checkpoint import write_tensors
 from hrm_scale.checkpoint.manifest import MAX_DOCUMENT_BYTES
 from hrm_scale.checkpoint.state_check import STATE, missing_key, state_problem
 from hrm_scale.checkpoint.tensor_file import TensorFile
 from hrm_scale.config.saved import from_dict, to_dict
-from hrm_scale.data.format import DatasetMeta
-from hrm_scale.errors import CheckpointError
+from hrm_scale.data.format.meta import DatasetMeta
 from hrm_scale.interchange.model_card import write_card
 from hrm_scale.interchange.portable import Portable, require_shapes
 from hrm_scale.interchange.settings import RECIPE
 from hrm_scale.modelling import TABLE, dataset_facts
-from hrm_scale.untrusted import parse_json, read_bytes
 
 FORMAT = "hrm_scale.model"
 SCHEMA = 1

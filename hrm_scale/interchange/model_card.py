@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hrm_scale.errors import ConfigError
+from hrm_scale.base.errors import ConfigError
+from hrm_scale.base.untrusted import parse_json, read_bytes
 from hrm_scale.interchange.portable import Portable
-from hrm_scale.untrusted import parse_json, read_bytes
 
 _MAX_BYTES = 16 << 20
 _NAMES = {

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hrm_scale.checkpoint.atomic import commit_folder, fsync_folder
-from hrm_scale.errors import ConfigError
-from hrm_scale.output import cannot_write, check_folder, make_folder
+from hrm_scale.base.errors import ConfigError
+from hrm_scale.base.files import commit_folder, fsync_folder
+from hrm_scale.base.output import cannot_write, check_folder, make_folder
 
 # What `convert` writes; a folder with anything else in it is not its to replace.
 _OURS = re.compile(

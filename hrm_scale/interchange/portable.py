@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from hrm_scale.base.errors import CheckpointError
 from hrm_scale.config.schema import RunConfig
-from hrm_scale.data.format import DatasetMeta
-from hrm_scale.errors import CheckpointError
+from hrm_scale.data.format.meta import DatasetMeta
 from hrm_scale.modelling import model_config
 from hrm_scale.models import ActModel, build_model
 

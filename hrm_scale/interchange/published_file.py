@@ -17,10 +17,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hrm_scale.base.errors import CheckpointError
+from hrm_scale.base.untrusted import open_regular
 from hrm_scale.checkpoint.tensor_file import TensorFile
-from hrm_scale.errors import CheckpointError
 from hrm_scale.modelling import TABLE
-from hrm_scale.untrusted import open_regular
 
 _STEP = re.compile(r"step[_-](\d{1,15})")
 # What torch.compile and DistributedDataParallel put into names.

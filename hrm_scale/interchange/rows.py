@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hrm_scale.data.array_folder import parse_published
-from hrm_scale.data.format import MAX_JSON_BYTES
-from hrm_scale.errors import CheckpointError, ConfigError, DataError
-from hrm_scale.untrusted import parse_json, read_bytes
+from hrm_scale.base.errors import CheckpointError, ConfigError, DataError
+from hrm_scale.base.untrusted import parse_json, read_bytes
+from hrm_scale.data.format.meta import MAX_JSON_BYTES
+from hrm_scale.data.read.array_folder import parse_published
 
 WAYS = ("keep", "remap", "extend", "drop")
 _CHUNK = 1 << 16  # rows of the table read at a time: 128 MiB at width 512

@@ -10,6 +10,8 @@ from typing import Any
 
 import yaml
 
+from hrm_scale.base.errors import ConfigError
+from hrm_scale.base.untrusted import read_bytes
 from hrm_scale.config.compose import compose
 from hrm_scale.config.leaves import flatten
 from hrm_scale.config.overrides import Overrides, parse_overrides
@@ -18,10 +20,8 @@ from hrm_scale.config.saved import to_dict
 from hrm_scale.config.schema import ARCHITECTURE_NAMES, RunConfig
 from hrm_scale.config.values import format_value
 from hrm_scale.data.remote.options import is_address
-from hrm_scale.errors import ConfigError
 from hrm_scale.interchange.infer import PRESETS, Inferred, Shapes, architecture, infer
 from hrm_scale.reporting.banner import Row
-from hrm_scale.untrusted import read_bytes
 
 ALL_CONFIG = "all_config.yaml"
 URM_NAMES = {"L_layers": "num_layers", "halt_max_steps": "loops"}

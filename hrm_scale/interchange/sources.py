@@ -8,12 +8,12 @@ from pathlib import Path
 
 from torch import Tensor
 
+from hrm_scale.base.errors import CheckpointError, ConfigError
 from hrm_scale.checkpoint import AVERAGES, read_checkpoint, read_table, require_table
 from hrm_scale.checkpoint.discovery import runs_here
 from hrm_scale.config.saved import from_checkpoint
 from hrm_scale.data import Dataset, DatasetMeta, open_dataset
-from hrm_scale.data.array_folder import recognise
-from hrm_scale.errors import CheckpointError, ConfigError
+from hrm_scale.data.read.array_folder import recognise
 from hrm_scale.interchange import rows
 from hrm_scale.interchange.hub import is_hub_folder, read_hub_folder
 from hrm_scale.interchange.portable import Portable, require_shapes

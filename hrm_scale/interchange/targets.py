@@ -9,11 +9,11 @@ from typing import Any
 import torch
 import yaml
 
+from hrm_scale.base.errors import ConfigError
 from hrm_scale.checkpoint import CheckpointManager
 from hrm_scale.config.saved import to_dict
 from hrm_scale.config.schema import ARCHITECTURE_NAMES, LOSS_NAMES, ArchConfig, RunConfig
 from hrm_scale.config.values import format_value
-from hrm_scale.errors import ConfigError
 from hrm_scale.interchange.portable import Portable
 from hrm_scale.interchange.published_file import published_names
 from hrm_scale.interchange.settings import ALL_CONFIG, RECIPE, URM_NAMES, relocated

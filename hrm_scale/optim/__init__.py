@@ -1,1 +1,4 @@
-"""Optimizers, the puzzle table and the learning-rate schedule."""
+"""Optimizers, the puzzle table and the learning-rate schedule.
+
+Imports: base.
+"""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from hrm_scale.errors import ConfigError
+from hrm_scale.base.errors import ConfigError
 from hrm_scale.optim import adam_atan2
 from hrm_scale.optim.adam_atan2 import make_adam_atan2
 from hrm_scale.optim.muon import MuonAndAdamATan2, is_matrix, require_muon

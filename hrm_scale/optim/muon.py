@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from hrm_scale.errors import ConfigError, EnvironmentProblem
+from hrm_scale.base.errors import ConfigError, EnvironmentProblem
 from hrm_scale.optim.adam_atan2 import make_adam_atan2
 
 _MATRIX = re.compile(r"(^|\.)(qkv|o|gate_up|down)_proj\.weight$")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from hrm_scale.machine import require_memory
+from hrm_scale.base.machine import require_memory
 from hrm_scale.optim.host_table import HostTable
 from hrm_scale.optim.puzzle_table import DeviceTable, PuzzleTable
 from hrm_scale.optim.sharded_table import RowExchange, ShardedTable

@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from hrm_scale.command_line import Parser
-from hrm_scale.errors import run_cli
-from hrm_scale.machine import bfloat16_flags
+from hrm_scale.base.command_line import Parser
+from hrm_scale.base.errors import run_cli
+from hrm_scale.base.machine import bfloat16_flags
 
 if TYPE_CHECKING:
     from hrm_scale.models import ModelConfig

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from hrm_scale.errors import ConfigError
+from hrm_scale.base.errors import ConfigError
 from hrm_scale.models.flops import graded_flops, training_flops
 from hrm_scale.planning.hardware import GIB
 from hrm_scale.planning.job import Job, Setting, given_setting, memory

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from hrm_scale.errors import ConfigError, nearest
-from hrm_scale.machine import cpu_model, memory_bytes, usable_cores
+from hrm_scale.base.errors import ConfigError, nearest
+from hrm_scale.base.machine import cpu_model, memory_bytes, usable_cores
 
 MIB = 1 << 20
 GIB = 1 << 30

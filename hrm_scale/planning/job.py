@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 
+from hrm_scale.base.errors import ConfigError
+from hrm_scale.base.untrusted import parse_json, read_bytes
 from hrm_scale.config.schema import RunConfig
-from hrm_scale.errors import ConfigError
 from hrm_scale.modelling import choose_dtype, model_config
 from hrm_scale.models import ModelConfig, build_model
 from hrm_scale.models.attention import resolve_backend
@@ -19,7 +20,6 @@ from hrm_scale.planning.activations import reading_at
 from hrm_scale.planning.hardware import Hardware
 from hrm_scale.planning.memory import FP32, Load, Memory, Sharding, keeps_gradients, memory_of
 from hrm_scale.planning.tasks import Task, task_of
-from hrm_scale.untrusted import parse_json, read_bytes
 
 _MAX_BYTES = 1 << 20
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.optim import Optimizer
 
-from hrm_scale.errors import EnvironmentProblem
+from hrm_scale.base.errors import EnvironmentProblem
 from hrm_scale.models import ActModel, Carry, Draws, ModelConfig, act_loss, build_model, refill
 from hrm_scale.models.flops import training_flops
 from hrm_scale.optim.choose import make_optimizer

@@ -6,8 +6,8 @@ measured: `fleet` says what is assumed and what is quoted.
 
 from __future__ import annotations
 
-from hrm_scale.command_line import Parser
-from hrm_scale.errors import run_cli
+from hrm_scale.base.command_line import Parser
+from hrm_scale.base.errors import run_cli
 from hrm_scale.planning.fleet import (
     ADAPTER,
     GPUS_A_NODE,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from hrm_scale.errors import ConfigError
+from hrm_scale.base.errors import ConfigError
 from hrm_scale.planning.hardware import GIB
 from hrm_scale.planning.plan import Plan
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from hrm_scale.base.errors import ConfigError
+from hrm_scale.base.redaction import redact
 from hrm_scale.data import is_dataset, open_dataset
-from hrm_scale.errors import ConfigError
-from hrm_scale.redaction import redact
 
 
 @dataclass(frozen=True)

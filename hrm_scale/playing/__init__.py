@@ -1,1 +1,4 @@
-"""A local page on which a trained model solves what is typed or drawn, step by step."""
+"""A local page on which a trained model solves what is typed or drawn, step by step.
+
+Imports: base, boards, data, evaluation, models, serving.
+"""

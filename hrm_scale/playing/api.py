@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from hrm_scale.base.errors import ConfigError, DataError
 from hrm_scale.boards import Puzzle, board_of
 from hrm_scale.data import Dataset
-from hrm_scale.errors import ConfigError, DataError
 from hrm_scale.evaluation.restore import Restored
 from hrm_scale.playing.arc_tasks import ArcTasks
 from hrm_scale.playing.solver import Solver, Step

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hrm_scale.errors import ConfigError
+from hrm_scale.base.errors import ConfigError
 from hrm_scale.playing.api import PlayApi
 from hrm_scale.serving.page_files import page_files
 from hrm_scale.serving.server import LOOPBACK, LocalServer

@@ -1,1 +1,4 @@
-"""Answers to single puzzles, step by step, and how they are shown: text, page, animation, files."""
+"""Answers to single puzzles, step by step, and how they are shown: text, page, animation, files.
+
+Imports: base, boards, data, evaluation, models.
+"""

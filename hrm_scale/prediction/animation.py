@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from hrm_scale.base.errors import EnvironmentProblem
 from hrm_scale.boards import Board
 from hrm_scale.boards.sudoku import BLANK_TOKEN
 from hrm_scale.data.maze_paths import GOAL, PATH, START, WALL
-from hrm_scale.errors import EnvironmentProblem
 from hrm_scale.prediction.prediction import Prediction, Step
 
 MOST = 16

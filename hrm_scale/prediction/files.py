@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from hrm_scale.base.errors import ConfigError
+from hrm_scale.base.files import replace_file
+from hrm_scale.base.output import check_file
 from hrm_scale.boards import ArcBoard, Board
 from hrm_scale.boards.arc import to_rows
-from hrm_scale.checkpoint.atomic import replace_file
-from hrm_scale.errors import ConfigError
-from hrm_scale.output import check_file
 from hrm_scale.prediction.animation import MOST, Animation, require_pillow
 from hrm_scale.prediction.page import Page
 from hrm_scale.prediction.prediction import Prediction

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hrm_scale.base.errors import ConfigError, DataError
 from hrm_scale.boards import Puzzle
 from hrm_scale.data import Dataset, is_dataset, open_dataset
-from hrm_scale.data.arc_grid import IDENTITY
+from hrm_scale.data.augment.arc_grid import IDENTITY
 from hrm_scale.data.remote.options import is_address
-from hrm_scale.errors import ConfigError, DataError
 from hrm_scale.evaluation.restore import Restored
 
 MOST_VARIANTS = 100

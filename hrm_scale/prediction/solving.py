@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from hrm_scale.boards import ArcBoard, Board, Puzzle
-from hrm_scale.data.arc_grid import FIRST_COLOUR, IDENTITY, augment, undo
+from hrm_scale.data.augment.arc_grid import FIRST_COLOUR, IDENTITY, augment, undo
 from hrm_scale.evaluation.arc.score import ATTEMPTS
 from hrm_scale.evaluation.arc.task_votes import Candidate
 from hrm_scale.evaluation.restore import Restored

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hrm_scale.base.untrusted import printable
 from hrm_scale.boards import ArcBoard, MazeBoard
 from hrm_scale.boards.arc import sides
 from hrm_scale.boards.board import NO_SOLUTION, SEVERAL_SOLUTIONS, counted
 from hrm_scale.boards.sudoku import BLANK_TOKEN
 from hrm_scale.prediction.prediction import Attempt, Prediction, Step
 from hrm_scale.prediction.terminal import Block, Marks, beside, draw
-from hrm_scale.untrusted import printable
 
 
 @dataclass(frozen=True)

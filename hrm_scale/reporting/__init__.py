@@ -1,4 +1,7 @@
-"""What a run tells: terminal, `log.txt`, `metrics.jsonl`, `events.jsonl`, W&B."""
+"""What a run tells: terminal, `log.txt`, `metrics.jsonl`, `events.jsonl`, W&B.
+
+Imports: base.
+"""
 
 from hrm_scale.reporting.banner import render_banner
 from hrm_scale.reporting.opening import open_reporter

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-from hrm_scale.untrusted import printable
+from hrm_scale.base.untrusted import printable
 
 Row = tuple[str, str, str]
 

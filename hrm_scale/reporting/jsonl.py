@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from hrm_scale.checkpoint.atomic import replace_file
+from hrm_scale.base.files import replace_file
 from hrm_scale.reporting.line_file import LineFile
 from hrm_scale.reporting.sinks import Sink, Values
 

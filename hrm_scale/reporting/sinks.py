@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from hrm_scale.redaction import redact
-from hrm_scale.untrusted import printable
+from hrm_scale.base.redaction import redact
+from hrm_scale.base.untrusted import printable
 
 Values = Mapping[str, float]
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from hrm_scale.checkpoint.atomic import replace_file
-from hrm_scale.redaction import redact, redact_values
+from hrm_scale.base.files import replace_file
+from hrm_scale.base.redaction import redact, redact_values
 from hrm_scale.reporting.sinks import Sink, Values
 
 Mode = Literal["auto", "online", "offline", "off"]

@@ -1,1 +1,4 @@
-"""Serving a page of the project to a browser on this machine."""
+"""Serving a page of the project to a browser on this machine.
+
+Imports: base.
+"""

@@ -10,9 +10,9 @@ from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
-from hrm_scale.errors import HrmError
+from hrm_scale.base.errors import HrmError
+from hrm_scale.base.untrusted import parse_json
 from hrm_scale.serving.page_files import CONTENT_TYPES, INDEX
-from hrm_scale.untrusted import parse_json
 
 if TYPE_CHECKING:
     from hrm_scale.serving.server import LocalServer

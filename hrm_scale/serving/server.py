@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from hrm_scale.errors import EnvironmentProblem
+from hrm_scale.base.errors import EnvironmentProblem
 from hrm_scale.serving.handler import Handler
 
 LOOPBACK = "127.0.0.1"

@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 
+from hrm_scale.base.errors import ConfigError, HrmError
+from hrm_scale.base.machine import launcher_number, require_memory
 from hrm_scale.checkpoint import CheckpointManager, Ranks, mark_best
 from hrm_scale.config.saved import to_dict, to_yaml
 from hrm_scale.config.schema import RunConfig
 from hrm_scale.engine import Engine, open_engine
-from hrm_scale.errors import ConfigError, HrmError
-from hrm_scale.machine import launcher_number, require_memory
 from hrm_scale.modelling import dataset_facts, model_config, require_rows
 from hrm_scale.models import ModelConfig, build_model
 from hrm_scale.models.attention import resolve_backend as resolve_attention

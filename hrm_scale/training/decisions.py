@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import torch
 
+from hrm_scale.base.redaction import redact
 from hrm_scale.checkpoint import LoadedCheckpoint
 from hrm_scale.config.schema import RunConfig
 from hrm_scale.data import Dataset, DatasetMeta, SplitInfo
 from hrm_scale.engine import Engine
 from hrm_scale.models import ModelConfig
 from hrm_scale.optim.choose import resolve_optimizer
-from hrm_scale.redaction import redact
 from hrm_scale.training.horizon import Horizon
 
 Row = tuple[str, str, str]

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hrm_scale.base.errors import CheckpointError
+from hrm_scale.base.redaction import redact
 from hrm_scale.checkpoint import latest_valid, read_checkpoint
 from hrm_scale.config.schema import RunConfig
-from hrm_scale.errors import CheckpointError
 from hrm_scale.planning.hardware import GIB, choose_machine
 from hrm_scale.planning.job import Job, make_job
 from hrm_scale.planning.length import assumed_speed, checkpoint_bytes, length_of
 from hrm_scale.planning.memory import FP32, static_bytes
-from hrm_scale.redaction import redact
 from hrm_scale.reporting import render_banner
 from hrm_scale.training.horizon import Horizon, plan_horizon
 

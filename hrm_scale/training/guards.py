@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hrm_scale.base.errors import NonFiniteError
 from hrm_scale.config.schema import GuardsConfig
 from hrm_scale.engine import Engine
-from hrm_scale.errors import NonFiniteError
 from hrm_scale.models import Carry
 from hrm_scale.training.dump import dump_batch
 from hrm_scale.training.step import StepResult

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hrm_scale.base.errors import ConfigError
 from hrm_scale.config.schema import RunConfig
-from hrm_scale.errors import ConfigError
 from hrm_scale.models.config import ModelConfig
 from hrm_scale.models.flops import mean_training_flops
 

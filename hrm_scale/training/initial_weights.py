@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
+from hrm_scale.base.errors import CheckpointError, DataError
 from hrm_scale.checkpoint import (
     LoadedCheckpoint,
     changed_settings,
@@ -23,7 +24,6 @@ from hrm_scale.config.saved import from_checkpoint, to_dict
 from hrm_scale.config.schema import RunConfig
 from hrm_scale.data import Dataset, find_dataset, is_dataset, open_dataset
 from hrm_scale.data.remote.options import is_address
-from hrm_scale.errors import CheckpointError, DataError
 from hrm_scale.interchange.rows import gathered, places
 from hrm_scale.modelling import TABLE
 from hrm_scale.models import ActModel

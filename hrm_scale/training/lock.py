@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 from typing import IO
 
-from hrm_scale.errors import ConfigError
-from hrm_scale.machine import boot_clock
-from hrm_scale.output import make_folder, require_plain_files
+from hrm_scale.base.errors import ConfigError
+from hrm_scale.base.machine import boot_clock
+from hrm_scale.base.output import make_folder, require_plain_files
 
 # What a run opens in its folder. Opening a pipe blocks until somebody reads or writes it.
 _FILES = (".lock", "config.yaml", "metrics.jsonl", "events.jsonl", "log.txt")

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import torch
 
+from hrm_scale.base.errors import CheckpointError, ConfigError
+from hrm_scale.base.redaction import redact
+from hrm_scale.base.worker_exit import is_restart
 from hrm_scale.checkpoint import (
     AVERAGES,
     CheckpointManager,
@@ -26,10 +29,7 @@ from hrm_scale.config.durations import format_duration
 from hrm_scale.config.saved import to_dict
 from hrm_scale.config.schema import RunConfig
 from hrm_scale.data import find_dataset
-from hrm_scale.errors import CheckpointError, ConfigError
-from hrm_scale.leave import is_restart
 from hrm_scale.modelling import DTYPES, choose_dtype
-from hrm_scale.redaction import redact
 
 
 def find_checkpoint(

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hrm_scale.base.errors import CheckpointError
 from hrm_scale.checkpoint import (
     AVERAGES,
     AveragedMoments,
@@ -24,9 +25,8 @@ from hrm_scale.checkpoint import (
     split_averages,
     table_part_name,
 )
-from hrm_scale.data.format import IGNORE_LABEL
+from hrm_scale.data.format.meta import IGNORE_LABEL
 from hrm_scale.engine import Engine
-from hrm_scale.errors import CheckpointError
 from hrm_scale.modelling import TABLE
 from hrm_scale.models import ActModel, Carry
 from hrm_scale.optim.choose import state_keys

@@ -10,11 +10,11 @@ from typing import IO
 
 import torch
 
+from hrm_scale.base.errors import Stopped
 from hrm_scale.checkpoint import read_checkpoint
 from hrm_scale.config.schema import RunConfig
 from hrm_scale.data import Loader
 from hrm_scale.engine import Engine
-from hrm_scale.errors import Stopped
 from hrm_scale.models import ActModel
 from hrm_scale.models.flops import training_flops
 from hrm_scale.models.recursion import Cycles, curriculum_cycles, full_depth

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
-from hrm_scale.machine import boot_clock
+from hrm_scale.base.machine import boot_clock
 
 HEARTBEAT_FILE = "heartbeat.json"
 STACKS_FOLDER = "stacks"

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from benchmarks.tiny.data_sets import write_online
+from benchmarks.tiny.runs import assert_same_bits, metrics_of, saved_steps, tensors_of, train_here
+from hrm_scale.base.errors import NonFiniteError
 from hrm_scale.checkpoint import read_checkpoint
-from hrm_scale.errors import NonFiniteError
 from hrm_scale.training.trainer import Trainer
-from tests.runs import assert_same_bits, metrics_of, saved_steps, tensors_of, train_here
-from tests.unit.data_sets import write_online
 
 pytestmark = pytest.mark.gpu
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmarks.tiny.models import random_batch, tiny_config
 from hrm_scale.engine import PlainEngine
 from hrm_scale.models import ActModel, Carry, Draws, ModelConfig, build_model
 from hrm_scale.models.attention import attend, resolve_backend
@@ -19,7 +20,6 @@ from hrm_scale.optim.puzzle_table import DeviceTable
 from hrm_scale.training.draws import exploration_draws
 from hrm_scale.training.performance import peak_memory_bytes
 from hrm_scale.training.step import Rates, StepResult, train_step
-from tests.tiny_models import random_batch, tiny_config
 
 pytestmark = pytest.mark.gpu
 

@@ -13,7 +13,7 @@ from hrm_scale.optim.host_table import HostTable
 from hrm_scale.optim.open_table import open_table
 from hrm_scale.optim.puzzle_table import DeviceTable, PuzzleTable
 from hrm_scale.optim.sign_sgd import summed_signs
-from tests.unit.table_walk import Step, ThreadExchange, Walk, on_ranks, run_step, same_bits
+from tests.support.table_walk import Step, ThreadExchange, Walk, on_ranks, run_step, same_bits
 
 pytestmark = pytest.mark.gpu
 

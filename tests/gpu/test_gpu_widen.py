@@ -9,7 +9,7 @@ import torch
 
 from hrm_scale.data import Loader, open_dataset
 from hrm_scale.transfer import to_tensors
-from tests.unit.arc_sets import build_arc, write_tasks
+from tests.support.arc_sets import build_arc, write_tasks
 
 pytestmark = pytest.mark.gpu
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.ranks import run_ranks
+from benchmarks.tiny.ranks import run_ranks
 
 pytestmark = pytest.mark.multi
 

@@ -19,15 +19,15 @@ import numpy as np
 import pytest
 
 from hrm_scale.data import open_dataset
-from hrm_scale.data.arc_augment import draw_offsets
-from hrm_scale.data.arc_grid import augment, crop, encode
-from shards.arc_build import Request, build
-from shards.arc_collect import Collection, collect
-from shards.arc_orbit import orbit_of
-from shards.arc_read import read_folders, read_kaggle
-from shards.arc_task import Task
-from shards.arc_variants import Variants, choose_variants
-from shards.arc_write import laid_out
+from hrm_scale.data.augment.arc import draw_offsets
+from hrm_scale.data.augment.arc_grid import augment, crop, encode
+from shards.arc.build import Request, build
+from shards.arc.collect import Collection, collect
+from shards.arc.orbit import orbit_of
+from shards.arc.read import read_folders, read_kaggle
+from shards.arc.task import Task
+from shards.arc.variants import Variants, choose_variants
+from shards.arc.write import laid_out
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]

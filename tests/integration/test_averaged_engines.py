@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import torch
 
+from benchmarks.parity.engine_cases import CASES
+from benchmarks.tiny.data_sets import write_online
+from benchmarks.tiny.ranks import run_ranks
+from benchmarks.tiny.runs import assert_same_bits, metrics_of, tensors_of, train_here
 from hrm_scale.training.trainer import Trainer
-from tests.parity.engines import CASES
-from tests.ranks import run_ranks
-from tests.runs import assert_same_bits, metrics_of, tensors_of, train_here
-from tests.unit.data_sets import write_online
 
 pytestmark = [pytest.mark.slow, pytest.mark.multi]
 BY_NAME = {case.name: case for case in CASES}

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.ranks import LAUNCHER_VARIABLES, free_port, run_ranks
-from tests.runs import ROOT, arguments, call, metrics_of
-from tests.unit.data_sets import write_online
+from benchmarks.tiny.data_sets import write_online
+from benchmarks.tiny.ranks import LAUNCHER_VARIABLES, free_port, run_ranks
+from benchmarks.tiny.runs import ROOT, arguments, call, metrics_of
 
 FOLDER = ROOT / "ds_configs"
 NAMES = (

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from benchmarks.tiny.data_sets import write_online
+from benchmarks.tiny.runs import arguments, call, metrics_of, train_here
 from hrm_scale.checkpoint import read_checkpoint
-from tests.runs import arguments, call, metrics_of, train_here
-from tests.unit.data_sets import write_online
 
 pytestmark = pytest.mark.slow
 # No accuracy is better than another one by more than 1: the first evaluation stays the best.

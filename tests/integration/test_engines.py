@@ -1,6 +1,6 @@
 """Real processes train the same run on DDP and ZeRO as one process does, and go on from each other.
 
-The whole table of engines is `python -m tests.parity.check_engines`; these are the cases that
+The whole table of engines is `python -m benchmarks.parity.engines`; these are the cases that
 differ most.
 """
 
@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.parity.check_engines import BOUND, Table
-from tests.parity.engines import CASES, Case, run_case
-from tests.ranks import run_ranks
-from tests.runs import assert_same_bits, metrics_of, saved_steps, tensors_of, train_here
-from tests.unit.data_sets import write_online
+from benchmarks.parity.engine_cases import CASES, Case, run_case
+from benchmarks.parity.engines import BOUND, Table
+from benchmarks.tiny.data_sets import write_online
+from benchmarks.tiny.ranks import run_ranks
+from benchmarks.tiny.runs import assert_same_bits, metrics_of, saved_steps, tensors_of, train_here
 
 pytestmark = [pytest.mark.slow, pytest.mark.multi]
 BY_NAME = {case.name: case for case in CASES}
@@ -107,7 +107,7 @@ def test_a_fault_of_one_rank_ends_all_and_is_told_once(tmp_path: Path) -> None:
     def work() -> None:
         import os
 
-        from hrm_scale.errors import HrmError
+        from hrm_scale.base.errors import HrmError
 
         rank = os.environ["RANK"]
         here = data if rank == "0" else tmp_path / "nowhere"
@@ -127,7 +127,7 @@ def test_a_batch_that_cannot_be_dealt_is_refused_before_anybody_waits(tmp_path: 
     data = write_online(tmp_path / "data", examples=20)
 
     def work() -> None:
-        from hrm_scale.errors import ConfigError
+        from hrm_scale.base.errors import ConfigError
 
         with pytest.raises(ConfigError, match="cannot be dealt to 3 processes"):
             train_here(data, tmp_path / "run", max_steps=2)
@@ -165,7 +165,7 @@ def test_a_gradient_that_is_not_finite_stops_all_ranks_before_the_update(tmp_pat
             head[0, 0] = float("nan")
 
     def work() -> None:
-        from hrm_scale.errors import NonFiniteError
+        from hrm_scale.base.errors import NonFiniteError
 
         with pytest.raises(NonFiniteError, match="at step 1"):
             train_here(data, tmp_path / "run", poison, max_steps=3, engine__deepspeed=file)

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from hrm_scale.errors import ConfigError
+from benchmarks.tiny.data_sets import write_online
+from benchmarks.tiny.ranks import run_ranks
+from benchmarks.tiny.runs import call, train_here
+from hrm_scale.base.errors import ConfigError
 from hrm_scale.evaluate import evaluate_checkpoint
-from shards import maze
-from tests.ranks import run_ranks
-from tests.runs import call, train_here
-from tests.unit.arc_sets import build_arc, write_tasks
-from tests.unit.data_sets import write_online
+from shards.maze import cli as maze
+from tests.support.arc_sets import build_arc, write_tasks
 
 COUNTS = ("count", "exact_accuracy", "accuracy", "q_halt_accuracy", "steps")
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hrm_scale.data.arc_grid import encode
+from benchmarks.tiny.data_sets import sudoku_meta
+from hrm_scale.data.augment.arc_grid import encode
 from hrm_scale.evaluation.failures import FailureReport, Failures, render
-from tests.unit.data_sets import sudoku_meta
-from tests.unit.failure_cases import META, RIGHT, STORIES, feed, report_of, told
+from tests.support.failure_cases import META, RIGHT, STORIES, feed, report_of, told
 
 pytestmark = pytest.mark.slow
 

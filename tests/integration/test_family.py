@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.tiny.data_sets import write_online
+from benchmarks.tiny.runs import assert_same_bits, metrics_of, tensors_of, train_here
 from hrm_scale.evaluate import main as evaluate
 from hrm_scale.evaluation.restore import restore
 from hrm_scale.models.flops import training_flops
 from hrm_scale.models.recursion import Cycles
-from tests.runs import assert_same_bits, metrics_of, tensors_of, train_here
-from tests.unit.data_sets import write_online
 
 NOISE = {"arch__random_init": "true", "arch__noise_scale": 0.05, "arch__relaxation": 0.95}
 FAMILY: dict[str, dict[str, Any]] = {

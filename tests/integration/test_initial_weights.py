@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.tiny.data_sets import columns, puzzles, sudoku_meta
+from benchmarks.tiny.runs import saved_steps, tensors_of, train_here
+from hrm_scale.base.errors import CheckpointError
 from hrm_scale.checkpoint import read_checkpoint, write_tensors
 from hrm_scale.data import DatasetWriter
-from hrm_scale.errors import CheckpointError
 from hrm_scale.modelling import TABLE
 from hrm_scale.training import initial_weights
 from hrm_scale.training.trainer import Trainer
-from tests.runs import saved_steps, tensors_of, train_here
-from tests.unit.data_sets import columns, puzzles, sudoku_meta
 
 # Without exploration no run ever halts here; without warm-up the first steps move something.
 SETTINGS: dict[str, Any] = {"lr_warmup_steps": 0, "evaluation__full_at_end": "false"}

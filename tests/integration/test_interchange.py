@@ -9,14 +9,20 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.tiny.data_sets import columns, puzzles, sudoku_meta
+from benchmarks.tiny.runs import call, error_lines, tensors_of, train_here
 from hrm_scale import evaluate, predict
+from hrm_scale.base.errors import (
+    EXIT_CHECKPOINT,
+    EXIT_CONFIG,
+    CheckpointError,
+    ConfigError,
+    HrmError,
+)
 from hrm_scale.checkpoint import read_checkpoint
 from hrm_scale.data import DatasetWriter
-from hrm_scale.errors import EXIT_CHECKPOINT, EXIT_CONFIG, CheckpointError, ConfigError, HrmError
 from hrm_scale.modelling import TABLE
-from tests.runs import call, error_lines, tensors_of, train_here
-from tests.unit.data_sets import columns, puzzles, sudoku_meta
-from tools.checkpoint import main
+from tools.checkpoint.cli import main
 
 pytestmark = pytest.mark.slow
 NAMES = ["<blank>", "a_t0_0213456789", "b", "c"]

@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmarks.parity.cases import Case, load_case, noise
+from benchmarks.parity.replay import batch_of
+from benchmarks.parity.replay import restore as restore_golden
 from hrm_scale.evaluation.restore import restore
 from hrm_scale.models import ActModel
 from hrm_scale.optim.puzzle_table import PuzzleTable
-from tests.parity.golden import Case, load_case, noise
-from tests.parity.replay import batch_of
-from tests.parity.replay import restore as restore_golden
-from tests.unit.interchange_files import answers
-from tools.checkpoint import main
+from tests.support.interchange_files import answers
+from tools.checkpoint.cli import main
 
 CASES = ("a_hrm_eval_rope", "h1_trm_attn_eval", "h2_trm_mlpt_eval", "i_baseline_eval")
 # What leaves no trace in the tensors, and is not as in the preset.

@@ -15,13 +15,13 @@ import onnxruntime
 import pytest
 import torch
 
-from hrm_scale.errors import CheckpointError, EnvironmentProblem
+from hrm_scale.base.errors import CheckpointError, EnvironmentProblem
 from hrm_scale.interchange.agreement import require_agreement
 from hrm_scale.interchange.graphs import write_onnx, write_program
 from hrm_scale.interchange.step_graph import StepGraph
 from hrm_scale.interchange.targets import write_checkpoint
-from tests.unit.interchange_files import answers, tiny_portable
-from tools.checkpoint import main
+from tests.support.interchange_files import answers, tiny_portable
+from tools.checkpoint.cli import main
 
 pytestmark = pytest.mark.slow
 NETWORKS: list[tuple[str, dict[str, Any]]] = [

@@ -13,7 +13,8 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.runs import (
+from benchmarks.tiny.data_sets import write_online
+from benchmarks.tiny.runs import (
     ROOT,
     arguments,
     call,
@@ -23,15 +24,14 @@ from tests.runs import (
     stop_lines,
     wait_until,
 )
-from tests.unit.data_sets import write_online
 
 pytestmark = [pytest.mark.slow, pytest.mark.multi]
 
 # The agent with any program in place of the training.
 START = """
 import sys
-from hrm_scale.elastic import Job, launch
-from hrm_scale.errors import run_cli
+from hrm_scale.launch.elastic import Job, launch
+from hrm_scale.base.errors import run_cli
 processes, restarts, patience, script = sys.argv[1:]
 job = Job(
     command=(sys.executable, "-c", script), processes=int(processes), nodes=1, node_rank=0,
@@ -44,7 +44,7 @@ run_cli(lambda _: launch(job))
 STOPPABLE = """
 import os, signal, sys, time
 from pathlib import Path
-from hrm_scale.leave import stop_is_no_failure
+from hrm_scale.base.worker_exit import stop_is_no_failure
 asked = []
 for name in ("SIGTERM", "SIGINT", "SIGUSR1"):
     signal.signal(getattr(signal, name), lambda number, _: asked.append(number))
@@ -105,7 +105,7 @@ def test_a_crash_is_started_again_as_often_as_allowed(tmp_path: Path) -> None:
     script = f"""
 import os, signal, time
 from pathlib import Path
-from hrm_scale.leave import is_restart
+from hrm_scale.base.worker_exit import is_restart
 if os.environ["RANK"] == "1":
     Path({str(tmp_path)!r}, "restarted" if is_restart() else "started").touch()
     os.kill(os.getpid(), signal.SIGKILL)

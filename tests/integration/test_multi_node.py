@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests import network_lab
-from tests.network_lab import Node
-from tests.runs import ROOT, arguments, call, environment, metrics_of, saved_steps
-from tests.unit.data_sets import write_online
+from benchmarks.tiny.data_sets import write_online
+from benchmarks.tiny.runs import ROOT, arguments, call, environment, metrics_of, saved_steps
+from tests.support import network_lab
+from tests.support.network_lab import Node
 
 STEPS = 20
 PORT = 29500  # each test has the namespaces' ports to itself

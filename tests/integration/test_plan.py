@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.tiny.data_sets import write_online
+from benchmarks.tiny.runs import environment, saved_steps, train_here
+from hrm_scale.base.errors import ConfigError
 from hrm_scale.config.compose import compose
-from hrm_scale.errors import ConfigError
 from hrm_scale.planning import hardware
 from hrm_scale.planning.check import CASES, Checked, check, compiled_cases, table
 from hrm_scale.planning.hardware import MACHINES
-from tests.runs import environment, saved_steps, train_here
-from tests.unit.data_sets import write_online
 from tools.plan import main
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "memory.md"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from hrm_scale.playing.api import PlayApi
-from tests.unit.play_sets import KINDS, api_of, served, train_run
+from tests.support.play_sets import KINDS, api_of, served, train_run
 
 pytestmark = pytest.mark.slow
 

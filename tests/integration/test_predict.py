@@ -16,19 +16,19 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.tiny.data_sets import write_online
+from benchmarks.tiny.runs import command, environment, make_halting_likely, train_here
+from hrm_scale.base.errors import EXIT_CONFIG, EXIT_DATA, ConfigError, run_cli
 from hrm_scale.boards import ArcBoard
 from hrm_scale.boards.arc_tasks import tasks_of_json
 from hrm_scale.data import open_dataset
-from hrm_scale.data.arc_grid import crop, undo
-from hrm_scale.errors import EXIT_CONFIG, EXIT_DATA, ConfigError, run_cli
+from hrm_scale.data.augment.arc_grid import crop, undo
 from hrm_scale.evaluation.restore import Restored, restore
 from hrm_scale.predict import main
 from hrm_scale.prediction.known_tasks import MOST_VARIANTS, known_tasks, unknown_note
 from hrm_scale.prediction.solving import rows_to_ask, solve
-from shards import maze
-from tests.runs import command, environment, make_halting_likely, train_here
-from tests.unit.arc_sets import build_arc, write_tasks
-from tests.unit.data_sets import write_online
+from shards.maze import cli as maze
+from tests.support.arc_sets import build_arc, write_tasks
 
 CPU = torch.device("cpu")
 QUESTION = "1..4..1..1..4..1"

@@ -7,12 +7,12 @@ import re
 import shlex
 import subprocess
 import sys
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from hrm_scale import errors
+from benchmarks.tiny.runs import main_of
+from hrm_scale.base import errors
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -71,7 +71,6 @@ def test_launch_commands_exist() -> None:
 
 @pytest.mark.parametrize("module", modules())
 def test_modules_exist_and_explain_themselves(module: str) -> None:
-    assert (ROOT / Path(*module.split("."))).with_suffix(".py").is_file(), module
     assert "usage" in run(["python", "-m", module, "--help"], ROOT)
 
 
@@ -110,7 +109,7 @@ def test_the_tiny_model_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     done = []
     for _, _, module, *arguments in tiny:
         if module != "hrm_scale.play":
-            assert not import_module(module).main([*arguments, *short.get(module, [])])
+            assert not main_of(module)([*arguments, *short.get(module, [])])
             done.append(module)
     assert done == ["shards.sudoku", "hrm_scale.train", "hrm_scale.evaluate", "hrm_scale.predict"]
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.runs import Program, arguments, call, saved_steps, wait_until
-from tests.unit.data_sets import write_online
+from benchmarks.tiny.data_sets import write_online
+from benchmarks.tiny.runs import Program, arguments, call, saved_steps, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.multi]
 TRAIN, TOOL = "hrm_scale.train", "tools.run"

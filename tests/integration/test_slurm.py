@@ -8,9 +8,16 @@ from typing import Any
 
 import pytest
 
-from tests.runs import arguments, assert_same_bits, call, environment, saved_steps, tensors_of
-from tests.slurm_lab import Slurm, running_slurm, why_not
-from tests.unit.data_sets import write_online
+from benchmarks.tiny.data_sets import write_online
+from benchmarks.tiny.runs import (
+    arguments,
+    assert_same_bits,
+    call,
+    environment,
+    saved_steps,
+    tensors_of,
+)
+from tests.support.slurm_lab import Slurm, running_slurm, why_not
 
 STEPS = 200
 SETTINGS: dict[str, Any] = {

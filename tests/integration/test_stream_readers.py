@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.tiny.data_sets import columns, puzzles, sudoku_meta, write_dense, write_online
+from hrm_scale.base.errors import ConfigError, DataError
 from hrm_scale.data import DatasetWriter, Loader, open_dataset
-from hrm_scale.errors import ConfigError, DataError
-from tests.unit.data_sets import columns, puzzles, sudoku_meta, write_dense, write_online
 
 ROOT = Path(__file__).parents[2]
 
@@ -81,7 +81,7 @@ def data_threads() -> int:
 def test_closing_stops_the_threads_and_reading_ahead_is_bounded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hrm_scale.data.loader.BYTES_TOGETHER", 1)  # one batch at a time
+    monkeypatch.setattr("hrm_scale.data.read.loader.BYTES_TOGETHER", 1)  # one batch at a time
     dataset = open_dataset(write_online(tmp_path / "d", examples=2000))
     loader = Loader(dataset, "train", seed=0, global_batch_size=7000, threads=2, prefetch=3)
     calls = []

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from benchmarks.tiny.data_sets import write_dense, write_grouped, write_online
 from hrm_scale.data import Batch, Dataset, Loader, open_dataset
-from tests.unit.data_sets import write_dense, write_grouped, write_online
 
 WORLDS = (1, 2, 3, 4, 6, 8)
 THREADS = (0, 1, 2)
@@ -43,7 +43,7 @@ def dataset(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 def small_gathers() -> Iterator[None]:
     """Work in pieces of a few batches, so that short streams cross many piece bounds."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hrm_scale.data.loader.BYTES_TOGETHER", 200 * 16)
+        patch.setattr("hrm_scale.data.read.loader.BYTES_TOGETHER", 200 * 16)
         yield
 
 
@@ -138,7 +138,7 @@ def test_how_much_is_gathered_at_once_does_not_matter(
 ) -> None:
     expected = stream(dataset, 0, 6, 2, 2, 1)
     for rows in (1, 10**4):
-        monkeypatch.setattr("hrm_scale.data.loader.BYTES_TOGETHER", rows * 16)
+        monkeypatch.setattr("hrm_scale.data.read.loader.BYTES_TOGETHER", rows * 16)
         assert_equal(stream(dataset, 0, 6, 2, 2, 1), expected)
 
 
@@ -151,5 +151,5 @@ def test_a_window_kept_in_the_files_gives_the_same_rows(
         return loader.fetch(17, 700)
 
     copied = rows()
-    monkeypatch.setattr("hrm_scale.data.window.COPY_BYTES", 0)
+    monkeypatch.setattr("hrm_scale.data.read.window.COPY_BYTES", 0)
     assert_equal([rows()], [copied])

@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.tiny.data_sets import write_online
+from hrm_scale.base.errors import EnvironmentProblem
 from hrm_scale.data import Dataset, Loader
 from hrm_scale.data.remote.dataset import RemoteDataset
 from hrm_scale.data.remote.options import RemoteOptions
-from hrm_scale.errors import EnvironmentProblem
-from tests.servers import ACCESS_KEY, SECRET_KEY, Nginx, nginx, seaweed
-from tests.unit.data_sets import write_online
+from tests.support.servers import ACCESS_KEY, SECRET_KEY, Nginx, nginx, seaweed
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from hrm_scale.data import augment_sudoku, open_dataset
-from shards.sudoku_board import GEOMETRIES
-from shards.sudoku_symmetry import class_keys
-from tests.unit.sudoku_examples import HEADER, rows_of
+from shards.sudoku.board import GEOMETRIES
+from shards.sudoku.symmetry import class_keys
+from tests.support.sudoku_examples import HEADER, rows_of
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.runs import TINY, Program, call, metrics_of, saved_steps, wait_until
-from tests.unit.data_sets import write_online
-from tools.sweep import main
+from benchmarks.tiny.data_sets import write_online
+from benchmarks.tiny.runs import TINY, Program, call, metrics_of, saved_steps, wait_until
+from tools.sweep.cli import main
 
 pytestmark = [pytest.mark.slow, pytest.mark.multi]
 TOOL = "tools.sweep"

@@ -10,16 +10,16 @@ import pytest
 import torch
 
 from benchmarks.table import parse
+from benchmarks.tiny.data_sets import write_grouped
+from benchmarks.tiny.ranks import run_ranks
+from benchmarks.tiny.runs import assert_same_bits, call, make_halting_likely, tensors_of, train_here
+from hrm_scale.base.errors import ConfigError
 from hrm_scale.checkpoint import read_checkpoint, read_table
 from hrm_scale.engine import PlainEngine
-from hrm_scale.errors import ConfigError
 from hrm_scale.modelling import TABLE
 from hrm_scale.optim.open_table import open_table
 from hrm_scale.optim.puzzle_table import DeviceTable
-from tests.ranks import run_ranks
-from tests.runs import assert_same_bits, call, make_halting_likely, tensors_of, train_here
-from tests.unit.data_sets import write_grouped
-from tests.unit.table_walk import Walk, run_step, same_bits
+from tests.support.table_walk import Walk, run_step, same_bits
 
 pytestmark = [pytest.mark.slow, pytest.mark.multi]
 

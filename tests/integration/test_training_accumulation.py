@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmarks.tiny.data_sets import write_grouped, write_online
+from benchmarks.tiny.runs import make_halting_likely, metrics_of, tensors_of, train_here
 from hrm_scale.training import trainer as loop
 from hrm_scale.training.step import StepResult, train_step
-from tests.runs import make_halting_likely, metrics_of, tensors_of, train_here
-from tests.unit.data_sets import write_grouped, write_online
 
 STEPS, BATCH, MAXIMUM = 20, 32, 4
 SETTINGS = {

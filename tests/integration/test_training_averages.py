@@ -11,13 +11,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from benchmarks.tiny.data_sets import write_online
+from benchmarks.tiny.runs import assert_same_bits, metrics_of, tensors_of, train_here
+from hrm_scale.base.errors import CheckpointError
 from hrm_scale.checkpoint import read_checkpoint
-from hrm_scale.errors import CheckpointError
 from hrm_scale.evaluate import main as evaluate
 from hrm_scale.evaluation.restore import restore
-from tests.runs import assert_same_bits, metrics_of, tensors_of, train_here
-from tests.unit.data_sets import write_online
-from tests.unit.test_security_checkpoint import rehash
+from tests.checkpoint.test_hostile import rehash
 
 AVERAGED: dict[str, Any] = {"ema": "true", "ema_rate": 0.8}
 LOUD: dict[str, Any] = {"log__console": "line"}

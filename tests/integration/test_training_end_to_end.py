@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hrm_scale.data import open_dataset
-from tests.runs import (
+from benchmarks.tiny.runs import (
     ROOT,
     arguments,
     assert_same_bits,
@@ -20,6 +19,7 @@ from tests.runs import (
     saved_steps,
     tensors_of,
 )
+from hrm_scale.data import open_dataset
 
 pytestmark = pytest.mark.slow
 STEPS = 60

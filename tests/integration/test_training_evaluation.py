@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.runs import assert_same_bits, metrics_of, saved_steps, tensors_of, train_here
-from tests.unit.data_sets import write_online
+from benchmarks.tiny.data_sets import write_online
+from benchmarks.tiny.runs import assert_same_bits, metrics_of, saved_steps, tensors_of, train_here
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def test_a_loss_that_is_no_number_ends_the_run(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Before anything is updated or saved."""
-    from hrm_scale.errors import NonFiniteError
+    from hrm_scale.base.errors import NonFiniteError
     from hrm_scale.training import step as step_module
 
     real, calls = step_module.act_loss, []

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.tiny.data_sets import write_online
+from benchmarks.tiny.runs import make_halting_likely, train_here
+from hrm_scale.base.errors import ConfigError
 from hrm_scale.data import Dataset, augment_sudoku, open_dataset
-from hrm_scale.data.arc_grid import augment
-from hrm_scale.errors import ConfigError
-from tests.runs import make_halting_likely, train_here
-from tests.unit.data_sets import write_online
-from tests.unit.viewer_sets import arc_set
-from tools.shards_view import add_arguments, view
-from tools.shards_view_api import ViewerApi
-from tools.shards_view_server import ViewerServer
+from hrm_scale.data.augment.arc_grid import augment
+from tests.support.viewer_sets import arc_set
+from tools.shards.view.api import ViewerApi
+from tools.shards.view.command import add_arguments, view
+from tools.shards.view.server import ViewerServer
 
 pytestmark = pytest.mark.slow
 
@@ -199,7 +199,7 @@ def test_sudoku_symmetries_and_long_lists(
 
 
 def test_maze(page: Any, serve: Callable[..., str], tmp_path: Path) -> None:
-    from shards.maze import main as build
+    from shards.maze.cli import main as build
 
     size = ["--source", "generate", "--size", "8", "--count", "4", "--test-size", "2"]
     build([*size, "--min-path", "8", "--output-dir", str(tmp_path / "m"), "--aug", "relabel"])
@@ -223,7 +223,7 @@ def test_maze(page: Any, serve: Callable[..., str], tmp_path: Path) -> None:
 def test_predictions_live_and_in_one_file(
     page: Any, serve: Callable[..., str], tmp_path: Path, arc: Dataset
 ) -> None:
-    from tools.shards_view_predict import Predictor
+    from tools.shards.view.predict import Predictor
 
     data, run = write_online(tmp_path / "data", size=4, examples=30), tmp_path / "run"
     train_here(data, run, make_halting_likely, max_steps=2)

@@ -17,16 +17,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hrm_scale.data import open_dataset
-from hrm_scale.errors import (
-    EXIT_CHECKPOINT,
-    EXIT_CONFIG,
-    EXIT_DATA,
-    EXIT_ENVIRONMENT,
+from benchmarks.tiny.data_sets import write_online
+from benchmarks.tiny.runs import (
+    ROOT,
+    arguments,
+    call,
+    command,
+    environment,
+    error_lines,
+    train_here,
 )
-from tests.runs import ROOT, arguments, call, command, environment, error_lines, train_here
-from tests.small_disk import small_disk
-from tests.unit.data_sets import write_online
+from hrm_scale.base.errors import EXIT_CHECKPOINT, EXIT_CONFIG, EXIT_DATA, EXIT_ENVIRONMENT
+from hrm_scale.data import open_dataset
+from tests.support.small_disk import small_disk
 
 pytestmark = pytest.mark.slow
 

@@ -1,7 +1,7 @@
 """Whatever happens to a run's files between two starts is named in one line; the run goes on from
 the checkpoint before where that is right, and refuses where it is not.
 
-Damage to a save itself and to single files is in tests/unit/test_checkpoint_faults.py.
+Damage to a save itself and to single files is in tests/checkpoint/test_faults.py.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from hrm_scale.errors import EXIT_CHECKPOINT, EXIT_DATA
-from tests.reliability.started import Started
-from tests.reliability.ways import DDP_2, SETTINGS, train, write_data
-from tests.runs import arguments, saved_steps, train_here
+from benchmarks.reliability.ways import DDP_2, SETTINGS, train, write_data
+from benchmarks.tiny.runs import arguments, saved_steps, train_here
+from hrm_scale.base.errors import EXIT_CHECKPOINT, EXIT_DATA
+from tests.support.started import Started
 
 pytestmark = [pytest.mark.slow, pytest.mark.multi]
 

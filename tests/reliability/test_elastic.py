@@ -1,13 +1,13 @@
 """A run goes on with other processes or another engine: some rows of the table that
-`python -m tests.reliability.elastic` prints whole."""
+`python -m benchmarks.reliability.elastic` prints whole."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.parity.check_engines import BOUND
-from tests.reliability.elastic import CHANGES, Outcome, Shape, Table, compare
-from tests.reliability.ways import DDP_2, DDP_4, ONE, ZERO_3, End
+from benchmarks.parity.engines import BOUND
+from benchmarks.reliability.elastic import CHANGES, Outcome, Shape, Table, compare
+from benchmarks.reliability.ways import DDP_2, DDP_4, ONE, ZERO_3, End
 
 pytestmark = [pytest.mark.slow, pytest.mark.multi]
 

@@ -13,9 +13,10 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.ranks import run_ranks
-from tests.reliability.victim import workers_of
-from tests.runs import (
+from benchmarks.reliability.victim import workers_of
+from benchmarks.tiny.data_sets import write_online
+from benchmarks.tiny.ranks import run_ranks
+from benchmarks.tiny.runs import (
     ROOT,
     arguments,
     assert_same_bits,
@@ -25,7 +26,6 @@ from tests.runs import (
     train_here,
     wait_until,
 )
-from tests.unit.data_sets import write_online
 
 STEPS = 90
 SETTINGS: dict[str, Any] = {

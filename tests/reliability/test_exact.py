@@ -1,5 +1,5 @@
 """Broken off and started again, runs end bit for bit as undisturbed ones: some rows of the table
-that `python -m tests.reliability.exact` prints whole."""
+that `python -m benchmarks.reliability.exact` prints whole."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.reliability.exact import Matrix, Row, rows
-from tests.reliability.ways import DDP_2, ONE, ZERO_1, ZERO_2, ZERO_3, differences
+from benchmarks.reliability.exact import Matrix, Row, rows
+from benchmarks.reliability.ways import DDP_2, ONE, ZERO_1, ZERO_2, ZERO_3, differences
 
 pytestmark = [pytest.mark.slow, pytest.mark.multi]
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from benchmarks.tiny.data_sets import write_online
+from benchmarks.tiny.runs import arguments, call, tensors_of, train_here
 from hrm_scale.checkpoint import latest_valid, read_checkpoint
-from tests.runs import arguments, call, tensors_of, train_here
-from tests.small_disk import small_disk
-from tests.unit.data_sets import write_online
+from tests.support.small_disk import small_disk
 
 pytestmark = pytest.mark.slow
 SETTINGS: dict[str, Any] = {

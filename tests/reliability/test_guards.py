@@ -16,12 +16,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from benchmarks.tiny.data_sets import write_online
+from benchmarks.tiny.ranks import run_ranks
+from benchmarks.tiny.runs import assert_same_bits, metrics_of, saved_steps, tensors_of, train_here
+from hrm_scale.base.errors import NonFiniteError
 from hrm_scale.checkpoint import latest_valid, read_checkpoint
-from hrm_scale.errors import NonFiniteError
 from hrm_scale.training.trainer import Trainer
-from tests.ranks import run_ranks
-from tests.runs import assert_same_bits, metrics_of, saved_steps, tensors_of, train_here
-from tests.unit.data_sets import write_online
 
 pytestmark = pytest.mark.slow
 SETTINGS: dict[str, Any] = {

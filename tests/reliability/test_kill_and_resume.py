@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from hrm_scale.training.trainer import Trainer
-from tests.runs import (
+from benchmarks.tiny.data_sets import write_online
+from benchmarks.tiny.runs import (
     Program,
     arguments,
     assert_same_bits,
@@ -26,7 +26,7 @@ from tests.runs import (
     train_here,
     wait_until,
 )
-from tests.unit.data_sets import write_online
+from hrm_scale.training.trainer import Trainer
 
 TRAIN = "hrm_scale.train"
 # What tells of every start, also of one that does nothing.

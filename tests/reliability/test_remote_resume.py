@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.runs import (
+from benchmarks.tiny.runs import (
     Program,
     arguments,
     assert_same_bits,
@@ -20,8 +20,8 @@ from tests.runs import (
     train_here,
     wait_until,
 )
-from tests.servers import nginx
-from tests.unit.arc_sets import build_arc, write_tasks
+from tests.support.arc_sets import build_arc, write_tasks
+from tests.support.servers import nginx
 
 TRAIN = "hrm_scale.train"
 STEPS = 30

@@ -17,11 +17,11 @@ from typing import Any
 import psutil
 import pytest
 
+from benchmarks.reliability import ways
+from benchmarks.reliability.ways import DDP_2, ONE, differences, start_checkpoint, train, write_data
+from benchmarks.tiny.runs import ROOT, arguments, environment, saved_steps, stop_lines
 from hrm_scale.checkpoint import latest_valid
-from tests.reliability import ways
-from tests.reliability.started import Hook, Started
-from tests.reliability.ways import DDP_2, ONE, differences, start_checkpoint, train, write_data
-from tests.runs import ROOT, arguments, environment, saved_steps, stop_lines
+from tests.support.started import Hook, Started
 
 pytestmark = [pytest.mark.slow, pytest.mark.multi]
 

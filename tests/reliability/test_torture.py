@@ -1,4 +1,4 @@
-"""A few kills -9 of the long torture (`python -m tests.reliability.torture`), and its own rules."""
+"""A few kills of `python -m benchmarks.reliability.torture`, and that program's own rules."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.reliability.ends import differences, unlearned
-from tests.reliability.moments import SAVE_EVERY, plan, steps_for
-from tests.reliability.torture import Torture, Trial
-from tests.runs import train_here
-from tests.unit.data_sets import write_online
+from benchmarks.reliability.ends import differences, unlearned
+from benchmarks.reliability.moments import SAVE_EVERY, plan, steps_for
+from benchmarks.reliability.torture import Torture, Trial
+from benchmarks.tiny.data_sets import write_online
+from benchmarks.tiny.runs import train_here
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import xxhash
 
-from hrm_scale.data.index import SplitIndex
+from hrm_scale.data.format.index import SplitIndex
 
 BLOCK_BYTES = 256 << 10
 """Neighbouring records are one block while they fit into this: a request costs more than that."""

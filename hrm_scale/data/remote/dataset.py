@@ -10,8 +10,9 @@ from typing import TypeVar
 
 import xxhash
 
-from hrm_scale.data.dataset import Dataset
-from hrm_scale.data.format import (
+from hrm_scale.base.errors import DataError, EnvironmentProblem
+from hrm_scale.data.format.index import SplitIndex, parse_index
+from hrm_scale.data.format.meta import (
     DATASET_FILE,
     INDEX_FILE,
     MAX_JSON_BYTES,
@@ -20,8 +21,8 @@ from hrm_scale.data.format import (
     parse_meta,
     parse_object,
 )
-from hrm_scale.data.index import SplitIndex, parse_index
-from hrm_scale.data.reader import SplitReader
+from hrm_scale.data.read.dataset import Dataset
+from hrm_scale.data.read.reader import SplitReader
 from hrm_scale.data.remote.blocks import cut_blocks
 from hrm_scale.data.remote.downloads import Downloads, refused
 from hrm_scale.data.remote.node_cache import NodeCache
@@ -34,7 +35,6 @@ from hrm_scale.data.remote.source import (
     WrongSizeError,
     open_source,
 )
-from hrm_scale.errors import DataError, EnvironmentProblem
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _DIGEST_BYTES = 8

@@ -11,7 +11,8 @@ from contextlib import ExitStack
 
 import numpy as np
 
-from hrm_scale.data.index import ShardEntry, SplitIndex
+from hrm_scale.base.errors import DataError, EnvironmentProblem
+from hrm_scale.data.format.index import ShardEntry, SplitIndex
 from hrm_scale.data.remote.blocks import Blocks, is_intact
 from hrm_scale.data.remote.node_cache import NodeCache
 from hrm_scale.data.remote.options import RemoteOptions
@@ -22,7 +23,6 @@ from hrm_scale.data.remote.source import (
     Source,
     WrongSizeError,
 )
-from hrm_scale.errors import DataError, EnvironmentProblem
 
 _LOG = logging.getLogger("hrm_scale.data")
 REQUEST_BYTES = 4 << 20

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from hrm_scale.errors import ConfigError
-from hrm_scale.redaction import redact
+from hrm_scale.base.errors import ConfigError
+from hrm_scale.base.redaction import redact
 
 SCHEMES = ("s3", "gs", "http", "https", "hf")
 GIB = 1 << 30

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from hrm_scale.errors import EnvironmentProblem
+from hrm_scale.base.errors import EnvironmentProblem
 
 _LOG = logging.getLogger("hrm_scale.data")
 Result = TypeVar("Result")

@@ -15,11 +15,11 @@ import time
 from collections.abc import Callable, Mapping
 from urllib.parse import SplitResult, urljoin, urlsplit
 
+from hrm_scale.base.redaction import redact
 from hrm_scale.data.remote.http_connections import Connections, basic_authorization, target_of
 from hrm_scale.data.remote.options import RemoteOptions
 from hrm_scale.data.remote.retry import Retrier, TransientError
 from hrm_scale.data.remote.source import MissingError, NoRangesError, RefusedError, WrongSizeError
-from hrm_scale.redaction import redact
 
 OPENING_SECONDS = 60.0
 """Patience for the first file: a wrong host is told from a sleeping one by nothing else."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import re
 
+from hrm_scale.base.errors import ConfigError
 from hrm_scale.data.remote.options import RemoteOptions
 from hrm_scale.data.remote.source_http import HttpSource
-from hrm_scale.errors import ConfigError
 
 DEFAULT_ENDPOINT = "https://huggingface.co"
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"

@@ -20,8 +20,9 @@ from typing import Any
 
 import zstandard
 
-from hrm_scale.checkpoint.atomic import replace_file
-from hrm_scale.errors import DataError
+from hrm_scale.base.errors import DataError
+from hrm_scale.base.files import replace_file
+from hrm_scale.base.untrusted import open_regular, parse_json
 from hrm_scale.evaluation.arc.grid_text import is_grid_text
 from hrm_scale.evaluation.arc.task_votes import (
     MOST_CANDIDATES,
@@ -31,7 +32,6 @@ from hrm_scale.evaluation.arc.task_votes import (
     add_votes,
     rank,
 )
-from hrm_scale.untrusted import open_regular, parse_json
 
 _VERSION = 1
 _NAME = re.compile(r"votes-([0-9]{9,18})\.jsonl\.zst")

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hrm_scale.base.errors import DataError
 from hrm_scale.data import Dataset
-from hrm_scale.data.arc_grid import FIRST_COLOUR, IDENTITY, PAD, VARIANT_BYTES
-from hrm_scale.data.mixture import Mixture
-from hrm_scale.errors import DataError
+from hrm_scale.data.augment.arc_grid import FIRST_COLOUR, IDENTITY, PAD, VARIANT_BYTES
+from hrm_scale.data.read.mixture import Mixture
 from hrm_scale.evaluation.arc.grid_text import read_tokens
 from hrm_scale.evaluation.arc.sources import StoredRows, VariantRows
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hrm_scale.data.arc_grid import CELLS, VOCABULARY
-from hrm_scale.data.format import DatasetMeta
+from hrm_scale.data.augment.arc_grid import CELLS, VOCABULARY
+from hrm_scale.data.format.meta import DatasetMeta
 
 MAZE_TOKENS = 6
 """Padding, wall, free, start, goal, path."""

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import numpy as np
 import torch
 
-from hrm_scale.data.counter import SUBSET, fold_array, make_key
-from hrm_scale.data.format import DatasetMeta
+from hrm_scale.data.format.meta import DatasetMeta
+from hrm_scale.data.order.counter import SUBSET, fold_array, make_key
 from hrm_scale.evaluation.breakdown import EDGES, Breakdown
 from hrm_scale.evaluation.failures.board import board_of
 from hrm_scale.evaluation.failures.facts import KINDS, Facts, facts_of

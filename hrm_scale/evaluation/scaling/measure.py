@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hrm_scale.data.format import DatasetMeta
+from hrm_scale.data.format.meta import DatasetMeta
 from hrm_scale.evaluation.interval import wilson
 from hrm_scale.evaluation.rollout import Asked
 from hrm_scale.evaluation.rules import has_rules, obeys

@@ -1,0 +1,1 @@
+"""The program beside the published implementations, and its engines beside each other."""

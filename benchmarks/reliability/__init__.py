@@ -1,0 +1,1 @@
+"""Killed, stopped and moved runs beside undisturbed ones."""

@@ -1,0 +1,1 @@
+"""What every package may use: errors, command line, files, redaction, facts about the machine."""

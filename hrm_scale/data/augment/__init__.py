@@ -1,0 +1,1 @@
+"""Equivalent forms of an example, computed while training."""

@@ -1,0 +1,85 @@
+"""Are the values of a `dataset.json` possible? Asked before anything is computed from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from hrm_scale.data.augment.arc_grid import CELLS, VOCABULARY
+
+if TYPE_CHECKING:
+    from hrm_scale.data.format.meta import DatasetMeta, SplitInfo
+
+_INT32 = (1 << 31) - 1
+_MOST_TOKENS = 256  # inputs and labels are stored as one byte
+_LONGEST = 1 << 24
+_MOST_RECORDS = 1 << 28
+_MOST_EXAMPLES = 1 << 53
+
+
+def check_values(meta: DatasetMeta) -> None:
+    """ValueError naming the first value that is of a wrong type or out of its range."""
+    for name in ("kind", "storage", "fingerprint"):
+        if not isinstance(getattr(meta, name), str):
+            raise ValueError(f"{name} is not text")
+    if meta.storage not in ("online", "dense"):
+        raise ValueError(f"storage is {meta.storage[:40]!r}, not online or dense")
+    _whole("vocab_size", meta.vocab_size, 1, _MOST_TOKENS)
+    _whole("seq_len", meta.seq_len, 1, _LONGEST)
+    _whole("pad_id", meta.pad_id, 0, meta.vocab_size - 1)
+    if meta.ignore_label_id is not None:
+        _whole("ignore_label_id", meta.ignore_label_id, -_INT32, _INT32)
+    _whole("num_puzzle_identifiers", meta.num_puzzle_identifiers, 1, _INT32)
+    _whole("blank_identifier_id", meta.blank_identifier_id, 0, meta.num_puzzle_identifiers - 1)
+    for name in ("board", "augmentation", "builder", "extra"):
+        if not isinstance(getattr(meta, name), dict):
+            raise ValueError(f"{name} is not an object")
+    for side, value in meta.board.items():
+        _whole(f"board.{side[:40]}", value, 0, _LONGEST)
+    if meta.augmentation.get("kind", "none") == "sudoku":
+        _check_sudoku(meta.augmentation, meta.board, meta.seq_len)
+    if meta.augmentation.get("kind", "none") == "arc":
+        _check_arc(meta)
+    for name, info in meta.splits.items():
+        _check_split(name, info)
+
+
+def _check_sudoku(augmentation: Mapping[str, Any], board: Mapping[str, int], cells: int) -> None:
+    _whole("augmentation.count", augmentation.get("count"), 0, _INT32)
+    _whole("augmentation.seed", augmentation.get("seed"), 0, (1 << 63) - 1)
+    names = ("height", "width", "box_height", "box_width")
+    height, width, box_height, box_width = (board.get(name, 0) for name in names)
+    fits = height == width == box_height * box_width and height * width == cells
+    if not (fits and 1 < height <= 9):
+        raise ValueError(f"a board of {height}x{width} with {cells} cells is no Sudoku up to 9x9")
+
+
+def _check_arc(meta: DatasetMeta) -> None:
+    _whole("augmentation.count", meta.augmentation.get("count"), 0, _INT32)
+    _whole("augmentation.seed", meta.augmentation.get("seed"), 0, (1 << 63) - 1)
+    _whole("vocab_size", meta.vocab_size, VOCABULARY, VOCABULARY)
+    _whole("seq_len", meta.seq_len, CELLS, CELLS)
+
+
+def _check_split(name: str, info: SplitInfo) -> None:
+    for count in ("groups", "puzzles", "examples"):
+        _whole(f"splits.{name[:40]}.{count}", getattr(info, count), 1, _MOST_EXAMPLES)
+    for count in ("records", "shards"):
+        _whole(f"splits.{name[:40]}.{count}", getattr(info, count), 1, _MOST_RECORDS)
+    if not isinstance(info.stripes, list) or not isinstance(info.sha256, list):
+        raise ValueError(f"stripes or sha256 of split {name[:40]!r} is not a list")
+    records = 0
+    for run in info.stripes:
+        if not isinstance(run, list) or len(run) != 2:
+            raise ValueError(f"stripes of split {name[:40]!r} are not pairs")
+        for number in run:
+            _whole(f"splits.{name[:40]}.stripes", number, 1, _MOST_RECORDS)
+        records += run[0] * run[1]
+    if len(info.sha256) != info.shards or records != info.records:
+        raise ValueError(f"the counts of split {name[:40]!r} contradict each other")
+
+
+def _whole(name: str, value: Any, low: int, high: int) -> None:
+    if type(value) is not int or not low <= value <= high:
+        shown = f"{value}"[:40] if isinstance(value, int | float) else type(value).__name__
+        raise ValueError(f"{name} is {shown}, expected a whole number from {low} to {high}")

@@ -1,0 +1,1 @@
+"""From shards on disk to batches: records, windows, streams, the loader, mixtures."""

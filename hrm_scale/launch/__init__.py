@@ -1,0 +1,4 @@
+"""Training processes started and watched on several nodes.
+
+Imports: base, config, train.
+"""

@@ -1,0 +1,1 @@
+"""Build ARC data sets: `python -m shards.arc`."""

@@ -1,0 +1,98 @@
+"""Which variants of each task a data set holds, and the identifier of every one."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hrm_scale.data.augment.arc_grid import IDENTITY, VARIANT_BYTES
+from hrm_scale.data.order.counter import below, draws, make_key, permutation
+
+from .orbit import Orbit, orbit_of
+from .task import Task
+
+BLANK = "<blank>"
+# Streams of the counter generator; those below 100 belong to hrm_scale.data.
+_CHOICE, _STRIPES = 121, 122
+
+
+@dataclass(frozen=True)
+class Variants:
+    """table: uint8 [N, 11], row i the variant of identifier i (0 is the blank).
+
+    first, counts: int64 [tasks], first identifier and number of variants; orbits: how many distinct
+    variants there are. Variant 0 of a task is the original.
+    """
+
+    table: np.ndarray
+    first: np.ndarray
+    counts: np.ndarray
+    orbits: np.ndarray
+
+    def of_task(self, number: int) -> np.ndarray:
+        """Variants of one task, uint8 [n, 11]; a view."""
+        start = int(self.first[number])
+        return self.table[start : start + int(self.counts[number])]
+
+    def runs(self, tasks: Sequence[Task]) -> list[list[str | int]]:
+        """`identifiers.json`: name and number of variants of each task."""
+        runs: list[list[str | int]] = [[BLANK, 1]]
+        counts = self.counts.tolist()
+        runs.extend([task.name, count] for task, count in zip(tasks, counts, strict=True))
+        return runs
+
+
+def choose_variants(tasks: Sequence[Task], count: int, seed: int) -> Variants:
+    """The original and `count` more variants of each task, or all there are."""
+    parts = [IDENTITY[None]]
+    orbits = []
+    for task in tasks:
+        orbit = orbit_of(task.pairs)
+        orbits.append(len(orbit))
+        parts.append(orbit.variants(_choose(orbit, count, make_key(_CHOICE, seed, task_key(task)))))
+    counts = np.array([len(part) for part in parts], np.int64)
+    first = np.cumsum(counts)[:-1]
+    table = np.concatenate(parts)
+    assert table.shape[1] == VARIANT_BYTES
+    return Variants(table, first, counts[1:], np.array(orbits, np.int64))
+
+
+def task_key(task: Task) -> int:
+    """64 bits of the task's name: what is drawn for a task depends on nothing else of the data."""
+    return int.from_bytes(hashlib.sha256(task.name.encode()).digest()[:8], "little")
+
+
+def _choose(orbit: Orbit, count: int, key: int) -> np.ndarray:
+    """Numbers of the identity and of `count` others (or all), uniformly, in random order.
+
+    The first steps of a Fisher-Yates shuffle, so a larger count only adds to a smaller one. Step i
+    takes what lies at place t_i >= i and puts there what lies at place i. Without other steps that
+    touch these two places, that is t_i itself: only steps that meet are gone through one by one.
+    """
+    others = len(orbit) - 1
+    chosen = min(count, others)
+    steps = np.arange(chosen)
+    targets = steps + below(draws(key, 0, chosen), others - steps)
+    _, which, times = np.unique(targets, return_inverse=True, return_counts=True)
+    meets = (times[which] > 1) | (targets < chosen)
+    meets[targets[targets < chosen]] = True
+    moved: dict[int, int] = {}
+    numbers = targets.copy()
+    for step in np.flatnonzero(meets).tolist():
+        target = int(targets[step])
+        numbers[step] = moved.get(target, target)
+        moved[target] = moved.get(step, step)
+    identity = orbit.identity
+    return np.append(identity, numbers + (numbers >= identity))
+
+
+def stripe_orders(tasks: Sequence[Task], variants: Variants, seed: int) -> list[np.ndarray]:
+    """For each task a permutation of its variants: stripe k of dense storage has number k of it."""
+    counts = variants.counts.tolist()
+    return [
+        permutation(make_key(_STRIPES, seed, task_key(task)), count).astype(np.int32)
+        for task, count in zip(tasks, counts, strict=True)
+    ]

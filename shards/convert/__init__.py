@@ -1,0 +1,1 @@
+"""Make shards of other programs' data sets: `python -m shards.convert`."""

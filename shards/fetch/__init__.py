@@ -1,0 +1,1 @@
+"""Fetch published raw data: `python -m shards.fetch`."""

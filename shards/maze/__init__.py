@@ -1,0 +1,1 @@
+"""Build data sets of mazes: `python -m shards.maze`."""

@@ -1,0 +1,1 @@
+"""Where the builders' boards come from: CSV files, the hub, a generator."""

@@ -1,0 +1,1 @@
+"""Build Sudoku data sets: `python -m shards.sudoku`."""

@@ -1,0 +1,98 @@
+"""Generated puzzles, and which puzzles count as the same."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hrm_scale.base.errors import ConfigError
+from hrm_scale.data import augment_sudoku
+from hrm_scale.data.sudoku_solver import solve
+from shards.sudoku.board import GEOMETRIES, faulty_units
+from shards.sudoku.generate import generate
+from shards.sudoku.symmetry import canonical_forms, cell_symmetries, class_keys, relabel
+from tests.support.sudoku_examples import puzzles_of
+
+
+@pytest.mark.parametrize("size", [4, 6, 9])
+def test_puzzles_are_sound_unique_spread_and_different(size: int) -> None:
+    geometry = GEOMETRIES[size]
+    puzzles = puzzles_of(size)
+    questions, answers = puzzles.questions, puzzles.answers
+    assert not faulty_units(answers, geometry).any()
+    assert (questions[questions != 0] == answers[questions != 0]).all()
+    result = solve(questions, geometry)
+    assert (result.solutions == 1).all()
+    assert (result.guesses == puzzles.ratings).all()
+    clues = (questions != 0).sum(axis=1)
+    assert len(np.unique(clues)) >= 5
+    keys = class_keys(questions, answers, geometry)
+    assert len(np.unique(keys)) == len(keys)
+
+
+def test_the_seed_alone_decides() -> None:
+    geometry = GEOMETRIES[6]
+    first, again, other = (generate(50, geometry, seed=seed).questions for seed in (1, 1, 2))
+    assert (first == again).all()
+    assert not (first == other).all()
+
+
+def test_min_difficulty_keeps_only_puzzles_that_need_guesses() -> None:
+    assert generate(3, GEOMETRIES[6], seed=0, min_difficulty=1).ratings.min() >= 1
+
+
+def test_more_puzzles_than_exist_is_a_clear_error() -> None:
+    with pytest.raises(ConfigError, match="ask for fewer"):
+        generate(50, GEOMETRIES[4], seed=0, min_difficulty=5)
+
+
+@pytest.mark.parametrize("size", [4, 6, 9])
+def test_equivalent_puzzles_have_equal_keys(size: int) -> None:
+    geometry = GEOMETRIES[size]
+    puzzles = puzzles_of(size).take(np.arange(40))
+    groups = np.arange(40)
+    keys = class_keys(puzzles.questions, puzzles.answers, geometry)
+    for index in range(1, 6):
+        tokens = augment_sudoku(
+            puzzles.questions + 1,
+            puzzles.answers + 1,
+            groups,
+            np.full(40, index),
+            11,
+            geometry.board(),
+        )
+        assert not (tokens[0] - 1 == puzzles.questions).all()
+        assert (class_keys(tokens[0] - 1, tokens[1] - 1, geometry) == keys).all()
+
+
+@pytest.mark.parametrize("size", [4, 6, 9])
+def test_a_clue_more_or_less_is_another_puzzle(size: int) -> None:
+    geometry = GEOMETRIES[size]
+    puzzles = puzzles_of(size).take(np.arange(20))
+    changed = puzzles.questions.copy()
+    blank = (changed == 0).argmax(axis=1)
+    changed[np.arange(20), blank] = puzzles.answers[np.arange(20), blank]
+    before = class_keys(puzzles.questions, puzzles.answers, geometry)
+    after = class_keys(changed, puzzles.answers, geometry)
+    assert (before != after).all()
+
+
+def test_canonical_form_is_the_smallest_of_all_symmetries() -> None:
+    """Against trying all 128 symmetries of a 4x4 board one by one."""
+    geometry = GEOMETRIES[4]
+    puzzles = puzzles_of(4).take(np.arange(25))
+    moves = cell_symmetries(geometry)
+    assert len(moves) == 128
+    assert len(np.unique(moves, axis=0)) == 128
+    forms = canonical_forms(puzzles.questions, puzzles.answers, geometry)
+    for form, question, answer in zip(forms, puzzles.questions, puzzles.answers, strict=True):
+        clues = (question != 0).astype(np.uint8)[moves]
+        every = np.concatenate([clues, relabel(answer[moves])], axis=1)
+        assert tuple(form) == min(map(tuple, every.tolist()))
+
+
+def test_6x6_has_3456_symmetries_and_no_transposition() -> None:
+    moves = cell_symmetries(GEOMETRIES[6])
+    assert len(np.unique(moves, axis=0)) == 3456
+    rows = moves // 6
+    assert (rows.reshape(-1, 6, 6) == rows.reshape(-1, 6, 6)[:, :, :1]).all()

@@ -1,0 +1,1 @@
+"""Look into checkpoints and convert them: `python -m tools.checkpoint`."""

@@ -1,0 +1,1 @@
+"""Status and plots of training runs: `python -m tools.run`."""

@@ -1,0 +1,1 @@
+"""Look into data sets: `python -m tools.shards`."""

@@ -1,0 +1,1 @@
+"""A data set in the browser: `python -m tools.shards view`."""

@@ -1,0 +1,1 @@
+"""Batch scripts for SLURM: `python -m tools.slurm`."""
