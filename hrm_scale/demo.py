@@ -309,13 +309,13 @@ def evaluate(run: RunConfig) -> dict[str, float]:
 def show_one(run: RunConfig) -> str:
     """Solve the unseen puzzle with the fewest clues, and return it as it is typed."""
     from hrm_scale.data import open_dataset
-    from hrm_scale.evaluation.sudoku import BLANK_TOKEN
     from hrm_scale.predict import main as predict
 
     dataset = open_dataset(run.data_path)
     inputs = dataset.read("test", ["inputs"], 0, dataset.split("test").examples)["inputs"]
-    hardest = inputs[(inputs > BLANK_TOKEN).sum(1).argmin()]
-    puzzle = "".join(str(token - BLANK_TOKEN) for token in hardest)
+    kind = dataset.meta.puzzle
+    hardest = inputs[(inputs != kind.blank).sum(1).argmin()]
+    puzzle = kind.text(kind.grid(hardest))
     predict([f"checkpoint={run.checkpoint_path}", f"puzzle={puzzle}"])
     return puzzle
 

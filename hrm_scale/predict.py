@@ -28,13 +28,13 @@ def main(arguments: list[str]) -> int:
 
 def predict(config: PredictConfig) -> None:
     """Answer the puzzles of `config`, print each as its batch is done, and write `output`."""
-    from hrm_scale.boards import ArcBoard, board_of
-    from hrm_scale.boards.reading import read_file, read_typed
     from hrm_scale.evaluation.restore import pick_device, restore
     from hrm_scale.prediction.files import check_output, content_of, write
     from hrm_scale.prediction.known_tasks import known_tasks, unknown_note
     from hrm_scale.prediction.solving import solve
     from hrm_scale.prediction.text import Style, describe, summary
+    from hrm_scale.puzzles.reading import read_file, read_typed
+    from hrm_scale.puzzles.registry import require_known
 
     if config.output is not None:
         check_output(config.output)
@@ -44,14 +44,14 @@ def predict(config: PredictConfig) -> None:
         halt_max_steps=config.halt_max_steps,
         weights=config.weights,
     )
-    board = board_of(restored.meta, config.checkpoint)
+    board = require_known(restored.meta.puzzle, restored.meta.kind, config.checkpoint)
     if config.puzzle is not None:
         puzzles, tasks = read_typed(config.puzzle, board)
     else:
         assert config.file is not None
         puzzles, tasks = read_file(config.file, board)
     known = None
-    if isinstance(board, ArcBoard):
+    if board.has_tasks:
         known = known_tasks(restored, config.data_path)
         if note := unknown_note(known, puzzles):
             print(f"{printable(note)}\n")

@@ -100,10 +100,12 @@ def run_cli(main: Callable[[list[str]], int | None], argv: list[str] | None = No
     `main` takes the arguments without the program's name and returns an exit status (None is 0).
     """
     arguments = sys.argv[1:] if argv is None else argv
+    from hrm_scale.base.plugins import take_plugins
+
     debug = os.environ.get("HRM_SCALE_DEBUG", "") not in ("", "0")
     _prepare_streams()
     try:
-        code = main(arguments) or EXIT_OK
+        code = main(take_plugins(arguments)) or EXIT_OK
         sys.stdout.flush()
     except HrmError as error:
         if debug:

@@ -1,11 +1,10 @@
 """Data sets on disk and the batches made from them (format: docs/data-format.md).
 
-Imports: base.
+Imports: base, puzzles.
 """
 
 from __future__ import annotations
 
-from hrm_scale.data.augment.sudoku import augment_sudoku
 from hrm_scale.data.format.meta import IGNORE_LABEL, DatasetMeta, SplitInfo
 from hrm_scale.data.format.rebuild import rebuild_index
 from hrm_scale.data.format.writer import DatasetWriter, check_output_dir
@@ -14,6 +13,7 @@ from hrm_scale.data.read.dataset import Dataset
 from hrm_scale.data.read.loader import Loader
 from hrm_scale.data.read.open_dataset import find_dataset, is_dataset, open_dataset
 from hrm_scale.data.remote.options import RemoteOptions
+from hrm_scale.puzzles.sudoku.augment import augment_sudoku
 
 __all__ = [
     "IGNORE_LABEL",

@@ -12,9 +12,6 @@ from hrm_scale.data.format.meta import DatasetMeta
 from hrm_scale.evaluation.interval import wilson
 from hrm_scale.evaluation.rollout import Answers
 
-# Lower ends of the bins. Half of the hard Sudokus are below 17 guesses, one in a hundred above 100;
-# mazes of 30x30 take 109 moves and more.
-EDGES = {"sudoku": (0, 1, 6, 11, 21, 51, 101), "maze": (0, 50, 100, 110, 120, 130)}
 _SOURCES = 256  # a source is a uint8
 COLUMNS = ("ratings", "sources")
 """The columns of the data that are looked at, where there are any."""
@@ -24,7 +21,7 @@ class Breakdown:
     """Rows and solved rows of each bin of ratings, and of each source."""
 
     def __init__(self, meta: DatasetMeta, device: torch.device) -> None:
-        self._edges = EDGES.get(meta.kind, ())
+        self._edges = meta.puzzle.rating_edges
         self._names = meta.extra.get("sources") or []
         self._device = device
         self._sums = {

@@ -1,4 +1,6 @@
-"""Mazes solved by another path than the labelled one: an optimal path is rarely the only one."""
+"""Properties of answers that a kind of puzzle measures beside right and wrong.
+
+Mazes: an optimal path is rarely the only one, so valid and shortest paths are counted."""
 
 from __future__ import annotations
 
@@ -10,17 +12,14 @@ from torch import Tensor
 from hrm_scale.data.format.meta import DatasetMeta
 from hrm_scale.evaluation.interval import wilson
 from hrm_scale.evaluation.rollout import Answers
-from hrm_scale.evaluation.rules import is_path, is_shortest_path
-
-_NAMES = ("count", "paths", "shortest")
 
 
 class PathCounts:
-    """Rows, rows whose answer is a path from start to goal, and a shortest one."""
+    """Rows, and rows whose answer has each of the properties that the puzzle measures."""
 
     def __init__(self, meta: DatasetMeta, device: torch.device) -> None:
-        self._meta, self._device = meta, device
-        self._sums = [0, 0, 0]
+        self._puzzle, self._device = meta.puzzle, device
+        self._sums = [0] * (1 + len(self._puzzle.measured))
 
     def add(self, answers: Answers) -> None:
         """Count the rows of which these are the last answers."""
@@ -29,18 +28,20 @@ class PathCounts:
         scored = answers.scored.cpu().numpy()
         inputs = answers.asked.data["inputs"].cpu().numpy()[scored]
         predictions = answers.predictions.cpu().numpy()[scored]
+        found = self._puzzle.measures(inputs, predictions)
         self._sums[0] += int(scored.sum())
-        self._sums[1] += int(is_path(self._meta, inputs, predictions).sum())
-        self._sums[2] += int(is_shortest_path(self._meta, inputs, predictions).sum())
+        for at, name in enumerate(self._puzzle.measured, start=1):
+            self._sums[at] += int(found[name].sum())
 
     def sums(self) -> dict[str, Tensor]:
         """The raw sums, for adding over ranks."""
         return {"paths": torch.tensor(self._sums, dtype=torch.float64, device=self._device)}
 
     def result(self, sums: dict[str, Tensor]) -> dict[str, Any]:
-        """`count`, and of `paths` and `shortest` the number, the rate and its Wilson interval."""
-        count, paths, shortest = (int(value) for value in sums["paths"])
-        return {"count": count, "paths": _rate(paths, count), "shortest": _rate(shortest, count)}
+        """`count`, and of each property the number, the rate and its Wilson interval."""
+        count, *numbers = (int(value) for value in sums["paths"])
+        rates = (_rate(number, count) for number in numbers)
+        return {"count": count, **dict(zip(self._puzzle.measured, rates, strict=True))}
 
 
 def _rate(successes: int, count: int) -> dict[str, float]:

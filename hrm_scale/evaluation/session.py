@@ -25,7 +25,6 @@ from hrm_scale.evaluation.path_counts import PathCounts
 from hrm_scale.evaluation.report import Progress
 from hrm_scale.evaluation.restore import Restored, restore
 from hrm_scale.evaluation.rollout import ask
-from hrm_scale.evaluation.rules import has_rules
 from hrm_scale.evaluation.scaling import Scaling
 from hrm_scale.evaluation.step_counts import StepCounts
 from hrm_scale.evaluation.tally import Tally
@@ -71,7 +70,7 @@ class Session:
         model = self.restored.model.config
         require_rows("batch_size", self.batch_size, engine.ranks, model, self.device)
         self.rows: ArcRows | None = None
-        if self.dataset.meta.kind == "arc":
+        if self.dataset.meta.puzzle.has_tasks:
             self.rows = ArcRows(self.dataset, config.split)
         elif config.augmentation_counts or config.aggregated_voting:
             key = "augmentation_counts" if config.augmentation_counts else "aggregated_voting"
@@ -120,7 +119,7 @@ class Session:
         tally = Tally(model.config.vocab_size, meta.pad_id, loss_type, device)
         breakdown = Breakdown(meta, device)
         steps = StepCounts(self.at, device) if self.at else None
-        paths = PathCounts(meta, device) if meta.kind == "maze" and has_rules(meta) else None
+        paths = PathCounts(meta, device) if meta.puzzle.measured else None
         ballot = self._ballot()
         failures = Failures(meta, config.failures) if config.failures else None
         questions, total = self._questions(self.batch_size)

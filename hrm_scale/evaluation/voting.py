@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from hrm_scale.base.counter import SUBSET, make_key, permutation
 from hrm_scale.data import EvalBatch
 from hrm_scale.data.format.meta import DatasetMeta
-from hrm_scale.data.order.counter import SUBSET, make_key, permutation
 from hrm_scale.data.read.batch import make_batch
 from hrm_scale.evaluation.arc.rows import ArcRows
 from hrm_scale.evaluation.arc.votes import ArcVotes, Parts

@@ -13,13 +13,13 @@ from hrm_scale.checkpoint import AVERAGES, read_checkpoint, read_table, require_
 from hrm_scale.checkpoint.discovery import runs_here
 from hrm_scale.config.saved import from_checkpoint
 from hrm_scale.data import Dataset, DatasetMeta, open_dataset
-from hrm_scale.data.read.array_folder import recognise
 from hrm_scale.interchange import rows
 from hrm_scale.interchange.hub import is_hub_folder, read_hub_folder
 from hrm_scale.interchange.portable import Portable, require_shapes
 from hrm_scale.interchange.published_file import read_state_dict
 from hrm_scale.interchange.settings import ALL_CONFIG, decide, relocated
 from hrm_scale.modelling import TABLE, dataset_facts
+from hrm_scale.puzzles.registry import recognise
 from hrm_scale.reporting.banner import Row
 
 
@@ -109,7 +109,7 @@ def _published(source: Path, wishes: Wishes, dataset: Dataset | None) -> tuple[P
         where=str(source),
     )
     found = decided.inferred
-    kind, board = recognise(found.vocab_size, found.seq_len)
+    kind, board = recognise(found.seq_len, found.vocab_size)
     meta = DatasetMeta(
         kind=kind,
         storage="dense",

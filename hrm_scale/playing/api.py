@@ -1,4 +1,4 @@
-"""What the page asks for, as JSON types. Grids go as texts (`Board.text`) or lists of tokens."""
+"""What the page asks for, as JSON types. Grids go as texts (`Puzzle.text`) or lists of tokens."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from hrm_scale.base.errors import ConfigError, DataError
-from hrm_scale.boards import Puzzle, board_of
 from hrm_scale.data import Dataset
 from hrm_scale.evaluation.restore import Restored
 from hrm_scale.playing.arc_tasks import ArcTasks
 from hrm_scale.playing.solver import Solver, Step
+from hrm_scale.puzzles import Problem
+from hrm_scale.puzzles.registry import require_known
 
 Json = dict[str, Any]
 TIMES_TRAINED = 4
@@ -30,12 +31,14 @@ class PlayApi:
     ) -> None:
         """ConfigError when the model's puzzles are of no kind that can be drawn."""
         self._restored, self._dataset = restored, dataset
-        self._board = board_of(restored.meta, str(restored.checkpoint.path))
+        self._board = require_known(
+            restored.meta.puzzle, restored.meta.kind, str(restored.checkpoint.path)
+        )
         self._trained = restored.run.arch.halt_max_steps
         self._most = most_steps or TIMES_TRAINED * self._trained
         self._solver = Solver(restored)
         self._tasks: ArcTasks | None = None
-        if dataset is not None and self._board.kind == "arc":
+        if dataset is not None and self._board.has_tasks:
             self._tasks = ArcTasks(dataset)
         self._same_data = (
             dataset is not None and dataset.meta.fingerprint == restored.meta.fingerprint
@@ -47,8 +50,8 @@ class PlayApi:
         table = restored.table
         return {
             "kind": self._board.kind,
-            "side": self._board.side,
-            "symbols": self._board.symbols,
+            "side": self._board.height,
+            "symbols": "".join(map(self._board.glyph, range(len(self._board.tokens)))),
             "box": [board.get("box_height", 0), board.get("box_width", 0)],
             "run": restored.run.run_name or restored.checkpoint.path.parent.parent.name,
             "step": restored.checkpoint.step,
@@ -64,7 +67,7 @@ class PlayApi:
         }
 
     def example(self, number: int) -> Json:
-        """Puzzle `number` (modulo their count) of the test split, with the known answer."""
+        """Problem `number` (modulo their count) of the test split, with the known answer."""
         count = self._example_count()
         if self._dataset is None or not count:
             raise DataError("no example: the data set is not there; start with data_path=DIR")
@@ -92,7 +95,7 @@ class PlayApi:
         text, answer, task = (_text(asked, name) for name in ("puzzle", "answer", "task"))
         steps = _whole(asked, "steps", self._trained, 1, self._most)
         path = _whole(asked, "path", 0, 0, _MOST_PATH)
-        puzzle = Puzzle(
+        puzzle = Problem(
             "puzzle",
             self._board.parse(text or "", "puzzle"),
             None if answer is None else self._board.parse(answer, "answer", answer=True),
@@ -111,7 +114,7 @@ class PlayApi:
         self._solver.close()
 
     def _lines(
-        self, puzzle: Puzzle, about: Json, found: Iterator[Step], steps: int
+        self, puzzle: Problem, about: Json, found: Iterator[Step], steps: int
     ) -> Iterator[Json]:
         """The lines of `solve`; `about` is what each says of the puzzle itself."""
         done = 0
@@ -126,13 +129,13 @@ class PlayApi:
             }
         yield {"end": "done" if done == steps else "replaced"}
 
-    def _shown(self, puzzle: Puzzle, step: Step) -> Json:
+    def _shown(self, puzzle: Problem, step: Step) -> Json:
         """The answer as the page draws it: tokens row by row, how sure the model is of each in
         percent, numbers of those that are wrong, and the verdict."""
         grid = self._board.grid(step.tokens)
         height, width = grid.shape
         verdict = self._board.judge(puzzle, [grid])
-        probability = step.probability.reshape(self._board.side, -1)[:height, :width]
+        probability = step.probability.reshape(self._board.height, -1)[:height, :width]
         return {
             "height": height,
             "width": width,

@@ -9,7 +9,7 @@ import numpy as np
 
 from hrm_scale.base.errors import DataError, nearest
 from hrm_scale.data import Dataset
-from hrm_scale.data.augment.arc_grid import FIRST_COLOUR, SIDE
+from hrm_scale.puzzles.arc.grid import FIRST_COLOUR, SIDE
 
 Pair = tuple[np.ndarray, np.ndarray]
 

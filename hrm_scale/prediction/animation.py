@@ -10,10 +10,8 @@ from typing import Any
 import numpy as np
 
 from hrm_scale.base.errors import EnvironmentProblem
-from hrm_scale.boards import Board
-from hrm_scale.boards.sudoku import BLANK_TOKEN
-from hrm_scale.data.maze_paths import GOAL, PATH, START, WALL
 from hrm_scale.prediction.prediction import Prediction, Step
+from hrm_scale.puzzles import Puzzle
 
 MOST = 16
 """Puzzles in one animation; those after them are left out."""
@@ -30,19 +28,12 @@ _BLUE, _RED, _GIVEN, _PINK, _AMBER = (
     (251, 224, 224),
     (217, 138, 0),
 )
-_MAZE = {WALL: (61, 64, 72), PATH: (47, 111, 228), START: (27, 138, 79), GOAL: (179, 32, 143)}
-_ARC = (
-    (0, 0, 0),
-    (0, 116, 217),
-    (255, 65, 54),
-    (46, 204, 64),
-    (255, 220, 0),
-    (170, 170, 170),
-    (240, 18, 190),
-    (255, 133, 27),
-    (127, 219, 255),
-    (135, 12, 37),
-)
+_ROLES = {
+    "wall": (61, 64, 72),
+    "path": (47, 111, 228),
+    "start": (27, 138, 79),
+    "goal": (179, 32, 143),
+}
 
 
 def require_pillow(output: str) -> None:
@@ -58,7 +49,7 @@ def require_pillow(output: str) -> None:
 class Animation:
     """Collects predictions, the first `MOST` of them; `pieces` is the file."""
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, board: Puzzle) -> None:
         self._board = board
         self._shown: list[tuple[np.ndarray, str, list[Step]]] = []
         self.left_out = 0
@@ -118,8 +109,8 @@ class Animation:
         for (row, column), token in np.ndenumerate(step.grid):
             x, y = left + column * size, top + row * size
             wrong = bool(step.wrong[row, column])
-            given = self._board.kind == "sudoku" and question[row, column] > BLANK_TOKEN
-            ground, ink, text = self._look(int(token), bool(given), wrong)
+            behind = int(question[row, column]) if question.shape == step.grid.shape else 0
+            ground, ink, text = self._look(int(token), behind, wrong)
             draw.rectangle((x, y, x + size, y + size), ground, _LINE)
             middle = (x + size / 2, y + size / 2)
             if text:
@@ -127,21 +118,33 @@ class Animation:
             if step.changed is not None and step.changed[row, column]:
                 draw.rectangle((x + 2, y + 2, x + size - 2, y + size - 2), None, _AMBER, 2)
         if self._board.boxes is not None:
-            _boxes(draw, self._board.side, self._board.boxes, corner, size)
+            _boxes(draw, self._board.height, self._board.boxes, corner, size)
 
     def _look(
-        self, token: int, given: bool, wrong: bool
+        self, token: int, behind: int, wrong: bool
     ) -> tuple[tuple[int, ...], tuple[int, ...], str]:
-        """Colours of the ground and of the text, and the text of a cell."""
-        symbol = self._board.symbol(token)
-        if self._board.kind == "arc":
-            ground = _ARC[int(symbol)] if symbol.isdigit() else _WHITE
+        """Colours of the ground and of the text, and the text of a cell, whose question has the
+        token `behind`."""
+        drawing, glyph = self._board.drawing, self._board.glyph(token)
+        own, under = self._fill(token), self._fill(behind) if drawing.background else ""
+        if own.startswith("#"):
+            ground = _rgb(own)
             return ground, _WHITE if sum(ground) < 330 else _INK, "x" if wrong else ""
-        if self._board.kind == "maze":
-            ground = _RED if wrong else _MAZE.get(token, _WHITE)
-            return ground, _WHITE, symbol if token not in (WALL, PATH) else ""
-        ink = _RED if wrong else _INK if given else _BLUE
-        return _PINK if wrong else _GIVEN if given else _WHITE, ink, symbol.replace(".", "")
+        if own:
+            ground = _RED if wrong else _ROLES.get(own, _WHITE)
+            return ground, _WHITE, glyph if own in ("start", "goal") else ""
+        given = self._board.blank is not None and behind not in (self._board.blank, 0)
+        ink = _RED if wrong else _INK if given or under else _BLUE
+        ground = _PINK if wrong else _rgb(under) if under else _GIVEN if given else _WHITE
+        return ground, ink, "" if token == self._board.blank else glyph.replace(".", "")
+
+    def _fill(self, token: int) -> str:
+        tokens = self._board.tokens
+        return tokens[token].fill if token < len(tokens) else ""
+
+
+def _rgb(colour: str) -> tuple[int, ...]:
+    return tuple(int(colour[at : at + 2], 16) for at in (1, 3, 5))
 
 
 def _caption(name: str, step: Step) -> str:

@@ -13,11 +13,11 @@ from typing import Any, Protocol
 from hrm_scale.base.errors import ConfigError
 from hrm_scale.base.files import replace_file
 from hrm_scale.base.output import check_file
-from hrm_scale.boards import ArcBoard, Board
-from hrm_scale.boards.arc import to_rows
 from hrm_scale.prediction.animation import MOST, Animation, require_pillow
 from hrm_scale.prediction.page import Page
 from hrm_scale.prediction.prediction import Prediction
+from hrm_scale.puzzles import Puzzle
+from hrm_scale.puzzles.arc.puzzle import to_rows
 
 ENDINGS = (".json", ".csv", ".html", ".gif")
 _COLUMNS = ("name", "question", "answer", "solved", "steps", "q")
@@ -47,7 +47,7 @@ def check_output(output: str) -> None:
         require_pillow(output)
 
 
-def content_of(output: str, board: Board, about: str, *, single: bool) -> Content:
+def content_of(output: str, board: Puzzle, about: str, *, single: bool) -> Content:
     """What collects the content of a file. single: the puzzles are the tests of one ARC task."""
     ending = Path(output).suffix
     if ending == ".html":
@@ -56,7 +56,7 @@ def content_of(output: str, board: Board, about: str, *, single: bool) -> Conten
         return Animation(board)
     if ending == ".csv":
         return Table(board)
-    if isinstance(board, ArcBoard):
+    if board.has_tasks:
         return ArcAnswers(single=single)
     return Answers(board)
 
@@ -88,8 +88,8 @@ class Table:
     """CSV with the columns of `_facts`; of ARC the second attempt in place of `solutions`, grids as
     `012/345`."""
 
-    def __init__(self, board: Board) -> None:
-        last = "answer_2" if isinstance(board, ArcBoard) else "solutions"
+    def __init__(self, board: Puzzle) -> None:
+        last = "answer_2" if board.has_tasks else "solutions"
         self._columns = (*_COLUMNS, last)
         self._lines = [_line(self._columns)]
 
@@ -113,7 +113,7 @@ def _line(values: Sequence[Any]) -> bytes:
 class Answers:
     """JSON: a list of objects with the keys of `_facts`."""
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, board: Puzzle) -> None:
         self._board = board
         self._found: list[dict[str, Any]] = []
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from hrm_scale.base.errors import ConfigError, DataError
-from hrm_scale.boards import Puzzle
 from hrm_scale.data import Dataset, is_dataset, open_dataset
-from hrm_scale.data.augment.arc_grid import IDENTITY
 from hrm_scale.data.remote.options import is_address
 from hrm_scale.evaluation.restore import Restored
+from hrm_scale.puzzles import Problem
+from hrm_scale.puzzles.arc.grid import IDENTITY
 
 MOST_VARIANTS = 100
 """Variants of a task that vote. They are a random choice already, in the order they are stored."""
@@ -91,7 +91,7 @@ def _nothing(note: str) -> KnownTasks:
     return KnownTasks({}, np.empty((0, len(IDENTITY)), np.uint8), note)
 
 
-def unknown_note(known: KnownTasks, puzzles: Sequence[Puzzle]) -> str:
+def unknown_note(known: KnownTasks, puzzles: Sequence[Problem]) -> str:
     """One line for the user where the model does not know tasks, or where they are in doubt."""
     names = dict.fromkeys(p.task for p in puzzles if p.task not in known.identifiers)
     if not names:

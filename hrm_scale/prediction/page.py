@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from hrm_scale.boards import Board
 from hrm_scale.prediction.prediction import Prediction
 from hrm_scale.prediction.text import summary
+from hrm_scale.puzzles import Puzzle
 
 FOLDER = Path(__file__).parent / "assets"
 _PIECES = ("page.css", "boards.js", "page.js")
@@ -33,7 +33,7 @@ _BARS = " The bars are the halt head, from 0 to 100 %; a green top: the model wo
 class Page:
     """Collects predictions; `pieces` is the file."""
 
-    def __init__(self, board: Board, about: str) -> None:
+    def __init__(self, board: Puzzle, about: str) -> None:
         self._board = board
         self._about = about
         self._puzzles: list[dict[str, Any]] = []
@@ -70,11 +70,11 @@ class Page:
         total = summary([one["solved"] for one in self._puzzles], self._solutions)
         document = {
             "kind": board.kind,
-            "symbols": board.symbols,
+            "symbols": "".join(map(board.glyph, range(len(board.tokens)))),
             "boxes": board.boxes,
             "steps": max((len(puzzle["steps"]) for puzzle in self._puzzles), default=1),
             "about": f"{self._about} · {total}",
-            "legend": _LEGENDS[board.kind] + _BARS,
+            "legend": _LEGENDS.get(board.kind, "") + _BARS,
             "puzzles": self._puzzles,
         }
         page = (FOLDER / "index.html").read_text(encoding="utf-8")

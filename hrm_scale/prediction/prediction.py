@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from hrm_scale.boards import Board, Puzzle, Verdict
+from hrm_scale.puzzles import Problem, Puzzle, Verdict
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,10 @@ class Step:
 class Prediction:
     """attempts: the answer; of ARC the two best. asked: how many variants of the puzzle the model
     was asked, the puzzle as it stands among them; `trajectory` is of that one. solutions: how many
-    the puzzle has, as `Board.count_solutions` has it."""
+    the puzzle has, as `Puzzle.count_solutions` has it."""
 
-    board: Board
-    puzzle: Puzzle
+    board: Puzzle
+    puzzle: Problem
     trajectory: Trajectory
     attempts: tuple[Attempt, ...]
     asked: int = 1

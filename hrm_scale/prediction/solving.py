@@ -10,8 +10,6 @@ from itertools import islice
 import numpy as np
 import torch
 
-from hrm_scale.boards import ArcBoard, Board, Puzzle
-from hrm_scale.data.augment.arc_grid import FIRST_COLOUR, IDENTITY, augment, undo
 from hrm_scale.evaluation.arc.score import ATTEMPTS
 from hrm_scale.evaluation.arc.task_votes import Candidate
 from hrm_scale.evaluation.restore import Restored
@@ -20,6 +18,8 @@ from hrm_scale.models.act import wants_to_halt
 from hrm_scale.models.losses import IGNORE_LABEL
 from hrm_scale.prediction.known_tasks import KnownTasks
 from hrm_scale.prediction.prediction import Attempt, Prediction, Trajectory
+from hrm_scale.puzzles import Problem, Puzzle
+from hrm_scale.puzzles.arc.grid import FIRST_COLOUR, IDENTITY, augment, undo
 
 BATCH = 64
 
@@ -28,7 +28,7 @@ BATCH = 64
 class Row:
     """A variant of a puzzle, as the model reads it: tokens uint8 [S]. last: of this puzzle."""
 
-    puzzle: Puzzle
+    puzzle: Problem
     tokens: np.ndarray
     identifier: int
     variant: np.ndarray
@@ -36,7 +36,7 @@ class Row:
 
 
 def solve(
-    restored: Restored, board: Board, puzzles: Sequence[Puzzle], known: KnownTasks | None = None
+    restored: Restored, board: Puzzle, puzzles: Sequence[Problem], known: KnownTasks | None = None
 ) -> Iterator[Prediction]:
     """The prediction for each puzzle, in order, a batch of rows at a time.
 
@@ -57,7 +57,7 @@ def solve(
 
 
 def rows_to_ask(
-    restored: Restored, board: Board, puzzles: Sequence[Puzzle], known: KnownTasks | None
+    restored: Restored, board: Puzzle, puzzles: Sequence[Problem], known: KnownTasks | None
 ) -> Iterator[Row]:
     """Every variant of every puzzle, those of a puzzle after each other."""
     blank = restored.meta.blank_identifier_id
@@ -65,7 +65,7 @@ def rows_to_ask(
         own = known.rows(puzzle.task, blank) if known else [(blank, IDENTITY)]
         for number, (identifier, variant) in enumerate(own, start=1):
             grid = puzzle.question
-            if isinstance(board, ArcBoard):
+            if board.has_tasks:
                 colours = augment(grid - np.uint8(FIRST_COLOUR), variant)
                 grid = colours + np.uint8(FIRST_COLOUR)
             yield Row(puzzle, board.encode(grid), identifier, variant, last=number == len(own))
@@ -93,16 +93,16 @@ def _ask(restored: Restored, rows: Sequence[Row]) -> list[Trajectory]:
     return [Trajectory(*row) for row in zip(*columns, strict=True)]
 
 
-def _turned_back(board: Board, row: Row, trajectory: Trajectory) -> np.ndarray:
+def _turned_back(board: Puzzle, row: Row, trajectory: Trajectory) -> np.ndarray:
     """The grid after the last step, as an answer to the puzzle as it stands."""
     grid = board.grid(trajectory.tokens[-1])
-    if not isinstance(board, ArcBoard):
+    if not board.has_tasks:
         return grid
     first = np.uint8(FIRST_COLOUR)
     return undo(grid - first, row.variant) + first
 
 
-def _attempts(board: Board, ballots: Sequence[tuple[np.ndarray, float]]) -> tuple[Attempt, ...]:
+def _attempts(board: Puzzle, ballots: Sequence[tuple[np.ndarray, float]]) -> tuple[Attempt, ...]:
     """The grids most voted for, at most two: most votes first, then the mean of the halt head, as
     the published evaluation ranks them."""
     grids: dict[bytes, np.ndarray] = {}

@@ -5,22 +5,20 @@ Without colours a wrong cell has `!` behind it, a cell that has just changed `*`
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from hrm_scale.boards import ArcBoard, Board, MazeBoard, SudokuBoard
-from hrm_scale.data.maze_paths import FREE, GOAL, PATH, START, WALL
+from hrm_scale.puzzles import Puzzle, Token
 
 _GAP = "   "
 _END = "\x1b[0m"
 _BOLD, _RED, _GREEN, _YELLOW = "1", "1;31", "32", "1;33"
-# The official colours, as near as the 256 of a terminal come.
-_ARC = (16, 32, 203, 41, 220, 248, 199, 208, 117, 88)
 _ON_DARK, _ON_LIGHT = "1;38;5;231", "1;38;5;16"
-_DARK_ARC = (0, 1, 9)
-_MAZE = {WALL: "48;5;240", PATH: "48;5;33", START: "48;5;28", GOAL: "48;5;162"}
+_ROLES = {"wall": 240, "path": 33, "start": 28, "goal": 162}
+_HIDDEN = ("wall", "path")
 _WRONG_GROUND, _CHANGED_GROUND = "48;5;196", "48;5;214"
 
 
@@ -51,20 +49,29 @@ class Marks:
         return tuple(mask is not None and bool(mask[row, column]) for mask in masks)  # type: ignore[return-value]
 
 
-def draw(board: Board, grid: np.ndarray, marks: Marks, *, color: bool, boxes: bool = True) -> Block:
-    """A grid of tokens as text. boxes: lines between the boxes of a Sudoku."""
-    cell = {SudokuBoard: _sudoku_cell, MazeBoard: _maze_cell, ArcBoard: _arc_cell}[type(board)]
+def draw(
+    board: Puzzle,
+    grid: np.ndarray,
+    marks: Marks,
+    *,
+    color: bool,
+    lines: bool = True,
+    question: np.ndarray | None = None,
+) -> Block:
+    """A grid of tokens as text. lines: those between boxes. question: the grid that it answers,
+    whose fills show through where the board's drawing says so."""
+    if not grid.size:
+        return Block(["(no grid)"], len("(no grid)"))
+    behind = grid if question is None or not board.drawing.background else question
     rows = [
         [
-            cell(board, int(token), marks.at(row, column), color)
+            _cell(board, (int(token), int(behind[row, column])), marks.at(row, column), color)
             for column, token in enumerate(tokens)
         ]
         for row, tokens in enumerate(grid.tolist())
     ]
-    if boxes and board.boxes is not None:
+    if lines and board.boxes is not None:
         return _boxed(rows, *board.boxes)
-    if not grid.size:
-        return Block(["(no grid)"], len("(no grid)"))
     return Block(["".join(row) for row in rows], 2 * grid.shape[1])
 
 
@@ -111,31 +118,56 @@ def _mark(wrong: bool, changed: bool) -> str:
     return "!" if wrong else "*" if changed else " "
 
 
-def _sudoku_cell(board: Board, token: int, marks: tuple[bool, bool, bool], color: bool) -> str:
+def _cell(
+    board: Puzzle, tokens: tuple[int, int], marks: tuple[bool, bool, bool], color: bool
+) -> str:
+    """Two columns of a cell that shows the first token on the ground of the second."""
     given, wrong, changed = marks
-    symbol, mark = board.symbol(token), _mark(wrong, changed)
-    if not color or symbol == ".":
-        return symbol + mark
-    code = _RED if wrong else _YELLOW if changed else _BOLD if given else _GREEN
-    return _paint(symbol, code) + mark
-
-
-def _maze_cell(board: Board, token: int, marks: tuple[bool, bool, bool], color: bool) -> str:
-    _, wrong, changed = marks
-    symbol, mark = board.symbol(token), _mark(wrong, changed)
+    glyph, mark = board.glyph(tokens[0]), _mark(wrong, changed)
+    own, behind = (_fill(board, token) for token in tokens)
     if not color:
-        return "##" if symbol + mark == "# " else symbol + mark
-    shown = symbol if token in (START, GOAL) else " "
-    ground = _WRONG_GROUND if wrong else _CHANGED_GROUND if changed else _MAZE.get(token)
-    if ground is None:
-        return "  " if token == FREE else symbol + " "
-    return _paint(shown + mark, f"{ground};{_ON_DARK}")
+        return "##" if own == "wall" and mark == " " else glyph + mark
+    ground = _WRONG_GROUND if wrong else _CHANGED_GROUND if changed else ""
+    if not (own or behind):
+        if glyph == "." or tokens[0] == board.blank:
+            return glyph + mark
+        return (
+            _paint(glyph, _RED if wrong else _YELLOW if changed else _BOLD if given else _GREEN)
+            + mark
+        )
+    # A colour of its own says all that the glyph says.
+    hidden = own.startswith("#") or own in _HIDDEN
+    if own in ("wall", "path", "start", "goal"):
+        code = ground or f"48;5;{_ROLES[own]}"
+        return _paint((" " if hidden else glyph) + mark, f"{code};{_ON_DARK}")
+    if own == "floor":
+        return _paint(f" {mark}", f"{ground};{_ON_DARK}") if ground else "  "
+    number, dark = nearest_of_256(own or behind)
+    return _paint(
+        f"{' ' if hidden else glyph}{mark}", f"48;5;{number};{_ON_DARK if dark else _ON_LIGHT}"
+    )
 
 
-def _arc_cell(board: Board, token: int, marks: tuple[bool, bool, bool], color: bool) -> str:
-    _, wrong, changed = marks
-    symbol, mark = board.symbol(token), _mark(wrong, changed)
-    if not color or not symbol.isdigit():
-        return symbol + mark
-    ink = _ON_DARK if int(symbol) in _DARK_ARC else _ON_LIGHT
-    return _paint(f" {mark}", f"48;5;{_ARC[int(symbol)]};{ink}")
+def _fill(board: Puzzle, token: int) -> str:
+    tokens: tuple[Token, ...] = board.tokens
+    return tokens[token].fill if token < len(tokens) else ""
+
+
+@functools.cache
+def nearest_of_256(colour: str) -> tuple[int, bool]:
+    """The nearest of a terminal's 256 colours to "#rrggbb", and whether that is a dark one."""
+    red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
+    steps = (0, 95, 135, 175, 215, 255)
+    cube = {
+        16 + 36 * r + 6 * g + b: (steps[r], steps[g], steps[b])
+        for r in range(6)
+        for g in range(6)
+        for b in range(6)
+    }
+    greys = {232 + n: (8 + 10 * n,) * 3 for n in range(24)}
+    every = {**cube, **greys}
+    number = min(
+        every,
+        key=lambda n: sum((x - y) ** 2 for x, y in zip(every[n], (red, green, blue), strict=True)),
+    )
+    return number, 299 * red + 587 * green + 114 * blue < 110_000

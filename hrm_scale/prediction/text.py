@@ -8,12 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from hrm_scale.base.untrusted import printable
-from hrm_scale.boards import ArcBoard, MazeBoard
-from hrm_scale.boards.arc import sides
-from hrm_scale.boards.board import NO_SOLUTION, SEVERAL_SOLUTIONS, counted
-from hrm_scale.boards.sudoku import BLANK_TOKEN
 from hrm_scale.prediction.prediction import Attempt, Prediction, Step
 from hrm_scale.prediction.terminal import Block, Marks, beside, draw
+from hrm_scale.puzzles.arc.puzzle import sides
+from hrm_scale.puzzles.base import NO_SOLUTION, SEVERAL_SOLUTIONS
+from hrm_scale.puzzles.text import counted
 
 
 @dataclass(frozen=True)
@@ -51,22 +50,23 @@ def summary(verdicts: Sequence[bool | None], solutions: Sequence[str | None]) ->
 def _blocks(prediction: Prediction, style: Style) -> list[Block]:
     board, puzzle, wrong = prediction.board, prediction.puzzle, prediction.verdict.wrong
     answer = prediction.attempts[0].grid
-    if isinstance(board, ArcBoard):
-        return _arc_blocks(prediction, style)
+    if board.drawing.crop:
+        return _shaped_blocks(prediction, style)
     given = _clues(prediction)
-    drawn = draw(board, answer, Marks(given=given, wrong=wrong), color=style.color)
-    if isinstance(board, MazeBoard):
-        # The answer shows the question too.
+    marks = Marks(given=given, wrong=wrong)
+    drawn = draw(board, answer, marks, color=style.color, question=puzzle.question)
+    if board.drawing.shows_question:
         return [drawn]
     return [draw(board, puzzle.question, Marks(given=given), color=style.color), drawn]
 
 
 def _clues(prediction: Prediction) -> np.ndarray | None:
-    """bool [h, w], the clues of a Sudoku."""
-    return prediction.puzzle.question > BLANK_TOKEN if prediction.board.boxes else None
+    """bool [h, w], the cells that the question fills already."""
+    blank = prediction.board.blank
+    return None if blank is None else prediction.puzzle.question != blank
 
 
-def _arc_blocks(prediction: Prediction, style: Style) -> list[Block]:
+def _shaped_blocks(prediction: Prediction, style: Style) -> list[Block]:
     board, puzzle = prediction.board, prediction.puzzle
     input_ = draw(board, puzzle.question, Marks(), color=style.color)
     blocks = [input_.titled(f"input {sides(puzzle.question)}")]
@@ -111,7 +111,7 @@ def _trace(prediction: Prediction, style: Style) -> str:
 
 
 def _table(prediction: Prediction, steps: Sequence[Step]) -> str:
-    arc, known = isinstance(prediction.board, ArcBoard), prediction.puzzle.answer
+    arc, known = prediction.board.drawing.crop, prediction.puzzle.answer
     lines = [f"step  changed  wrong  halt head{'  grid' if arc else ''}"]
     for step in steps:
         changed = "-" if step.changed is None else str(int(step.changed.sum()))
@@ -127,7 +127,14 @@ def _table(prediction: Prediction, steps: Sequence[Step]) -> str:
 def _run_block(prediction: Prediction, run: Sequence[Step], style: Style) -> Block:
     board, first = prediction.board, run[0]
     marks = Marks(given=_clues(prediction), wrong=first.wrong, changed=first.changed)
-    drawn = draw(board, first.grid, marks, color=style.color, boxes=False)
+    drawn = draw(
+        board,
+        first.grid,
+        marks,
+        color=style.color,
+        lines=False,
+        question=prediction.puzzle.question,
+    )
     title = f"step {first.number}"
     if len(run) > 1:
         title += f" to {run[-1].number}"

@@ -12,9 +12,9 @@ import numpy as np
 
 import hrm_scale
 from hrm_scale.base.progress import say
-from hrm_scale.data.augment.arc_grid import CELLS, SIDE, VOCABULARY
 from hrm_scale.data.format.meta import DatasetMeta
 from hrm_scale.data.format.writer import DatasetWriter, check_output_dir, identifiers_json
+from hrm_scale.puzzles.arc.grid import CELLS, SIDE, VOCABULARY
 
 from .collect import Collection, collect
 from .read import read_folders, read_kaggle

@@ -22,7 +22,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from hrm_scale.data.augment.arc_grid import COLOURS, VARIANT_BYTES, dihedral
+from hrm_scale.puzzles.arc.grid import COLOURS, VARIANT_BYTES, dihedral
 
 from .task import Pair, colours_used
 

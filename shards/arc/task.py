@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from hrm_scale.base.errors import DataError
-from hrm_scale.data.augment.arc_grid import COLOURS, SIDE, parse_name
+from hrm_scale.puzzles.arc.grid import COLOURS, SIDE, parse_name
 
 Pair = tuple[np.ndarray, np.ndarray]
 """Input and output grid, uint8 [h, w] of colours."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hrm_scale.data.augment.arc_grid import IDENTITY, VARIANT_BYTES
-from hrm_scale.data.order.counter import below, draws, make_key, permutation
+from hrm_scale.base.counter import below, draws, make_key, permutation
+from hrm_scale.puzzles.arc.grid import IDENTITY, VARIANT_BYTES
 
 from .orbit import Orbit, orbit_of
 from .task import Task

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from hrm_scale.base.progress import Progress
-from hrm_scale.data.augment.arc import ArcFrames, draw_offsets, turned_shapes
-from hrm_scale.data.augment.arc_grid import CELLS, encode
 from hrm_scale.data.format.writer import DatasetWriter
+from hrm_scale.puzzles.arc.augment import ArcFrames, draw_offsets, turned_shapes
+from hrm_scale.puzzles.arc.grid import CELLS, encode
 
 from .task import Pair, Task
 from .variants import Variants, stripe_orders

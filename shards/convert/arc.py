@@ -11,11 +11,11 @@ import numpy as np
 
 from hrm_scale.base.errors import DataError
 from hrm_scale.base.untrusted import parse_json, read_bytes
-from hrm_scale.data.augment.arc_grid import FIRST_COLOUR, SIDE, crop
 from hrm_scale.data.format.identifier_table import Task
 from hrm_scale.data.format.meta import MAX_JSON_BYTES, TEST_PUZZLES_FILE, canonical_json, npy_header
 from hrm_scale.data.format.writer import identifiers_json
 from hrm_scale.data.read.array_folder import ArrayFolder
+from hrm_scale.puzzles.arc.grid import FIRST_COLOUR, SIDE, crop
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from hrm_scale.base.progress import Progress, say
 from hrm_scale.data.format.meta import DatasetMeta
 from hrm_scale.data.format.meta_check import check_values
 from hrm_scale.data.format.writer import DatasetWriter
-from hrm_scale.data.read.array_folder import recognise
+from hrm_scale.puzzles.registry import recognise
 
 from .request import Request
 
@@ -67,7 +67,7 @@ def convert_rows(request: Request, source: Source) -> DatasetMeta:
             raise DataError(
                 f"{source.name}: {vocab_size} tokens leave no number for ignored labels"
             )
-    found, board = recognise(vocab_size, scan.seq_len)
+    found, board = recognise(scan.seq_len, vocab_size)
     kind = request.kind or "other"
     if kind not in ("other", found):
         raise ConfigError(

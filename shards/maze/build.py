@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 
 import hrm_scale
+from hrm_scale.base.counter import below, fold_array, make_key, permutation
 from hrm_scale.base.progress import Progress, say
 from hrm_scale.data.format.meta import DatasetMeta
 from hrm_scale.data.format.writer import DatasetWriter, check_output_dir
-from hrm_scale.data.order.counter import below, fold_array, make_key, permutation
+from hrm_scale.puzzles.maze.layout import TRANSFORMATIONS, layout_keys, turn
+from hrm_scale.puzzles.maze.rules import LABEL_RULE, VOCABULARY, follows_rule, rule_labels
 
 from ..source.csv_rows import file_sha256, find_files
 from ..source.hub import download
 from ..source.split import choose_test, generated_test_size, split_generated
 from .csv import read_csv
 from .generate import generate
-from .rules import LABEL_RULE, VOCABULARY, follows_rule, rule_labels
 from .set import Mazes
-from .symmetry import TRANSFORMATIONS, layout_keys, turn
 
 BUILDER_VERSION = 1
 REPOSITORY = "sapientinc/maze-30x30-hard-1k"

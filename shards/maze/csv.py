@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from hrm_scale.base.errors import DataError
-from hrm_scale.data.maze_wave import MAX_SIDE
+from hrm_scale.puzzles.maze.rules import CHARACTERS, bad_rows, row_problem
+from hrm_scale.puzzles.maze.wave import MAX_SIDE
 
 from ..source.csv_rows import Problems, decode, read_rows
-from .rules import CHARACTERS, bad_rows, row_problem
 from .set import Mazes
 
 COLUMNS = ("question", "answer")

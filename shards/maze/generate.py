@@ -18,14 +18,14 @@ from multiprocessing import get_context
 
 import numpy as np
 
+from hrm_scale.base.counter import below, draws, make_key
 from hrm_scale.base.errors import ConfigError
-from hrm_scale.data.maze_paths import FREE, GOAL, START, WALL
-from hrm_scale.data.maze_wave import far_cells, one_of, pack, peel, single, sizes, sweep, unpack
-from hrm_scale.data.order.counter import below, draws, make_key
+from hrm_scale.puzzles.maze.layout import layout_keys
+from hrm_scale.puzzles.maze.paths import FREE, GOAL, START, WALL
+from hrm_scale.puzzles.maze.rules import rule_labels
+from hrm_scale.puzzles.maze.wave import far_cells, one_of, pack, peel, single, sizes, sweep, unpack
 
-from .rules import rule_labels
 from .set import Mazes
-from .symmetry import layout_keys
 
 WALLS = (250, 450)
 """Fewest and most walls of a board of 900 cells; other boards have the same shares."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hrm_scale.data.maze_paths import WALL
+from hrm_scale.puzzles.maze.paths import WALL
 
 
 @dataclass(frozen=True)

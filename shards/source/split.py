@@ -7,8 +7,8 @@ from typing import Protocol, Self, TypeVar
 
 import numpy as np
 
+from hrm_scale.base.counter import permutation
 from hrm_scale.base.errors import ConfigError
-from hrm_scale.data.order.counter import permutation
 
 
 class Boards(Protocol):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hrm_scale.data.sudoku_solver import Geometry
+from hrm_scale.puzzles.sudoku.solver import Geometry
 
 TOKEN_OFFSET = 1
 BLANKS = ".0"

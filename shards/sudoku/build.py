@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 import hrm_scale
+from hrm_scale.base.counter import below, fold_array, make_key, permutation
 from hrm_scale.base.errors import ConfigError
 from hrm_scale.base.progress import Progress, say
-from hrm_scale.data.augment.sudoku import augment_sudoku
 from hrm_scale.data.format.meta import DatasetMeta
 from hrm_scale.data.format.writer import DatasetWriter, check_output_dir
-from hrm_scale.data.order.counter import below, fold_array, make_key, permutation
+from hrm_scale.puzzles.sudoku.augment import augment_sudoku
+from hrm_scale.puzzles.sudoku.classes import class_keys
 
 from ..source.csv_rows import file_sha256, find_files
 from ..source.split import choose_test, generated_test_size, split_generated
@@ -23,7 +24,6 @@ from .csv import check_unique, read_csv
 from .generate import generate
 from .hub import REPOSITORY, download
 from .puzzles import Puzzles
-from .symmetry import class_keys
 
 BUILDER_VERSION = 1
 # Streams of the counter generator; those below 100 belong to hrm_scale.data.

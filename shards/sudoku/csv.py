@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from hrm_scale.base.counter import draws, make_key
 from hrm_scale.base.errors import DataError
-from hrm_scale.data.order.counter import draws, make_key
-from hrm_scale.data.sudoku_solver import solve
+from hrm_scale.puzzles.sudoku.solver import solve
 
 from ..source.csv_rows import BLOCK, Problems, decode, read_rows
 from .board import (

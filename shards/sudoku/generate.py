@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import numpy as np
 
+from hrm_scale.base.counter import below, draws, make_key, permutation
 from hrm_scale.base.errors import ConfigError
-from hrm_scale.data.order.counter import below, draws, make_key, permutation
-from hrm_scale.data.sudoku_solver import candidates, propagate, search, solve, split_cell
+from hrm_scale.puzzles.sudoku.classes import class_keys
+from hrm_scale.puzzles.sudoku.solver import candidates, propagate, search, solve, split_cell
 
 from .board import Geometry
 from .puzzles import Puzzles
-from .symmetry import class_keys
 
 SOURCE_NAME = "generated"
 # Streams of the counter generator; those below 100 belong to hrm_scale.data.

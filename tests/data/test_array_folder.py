@@ -15,14 +15,14 @@ import pytest
 from benchmarks.tiny.data_sets import write_online
 from hrm_scale.base.errors import DataError
 from hrm_scale.data import Loader, open_dataset
-from hrm_scale.data.augment.arc_grid import IDENTITY
 from hrm_scale.data.read import window as window_module
 from hrm_scale.data.read.array_folder import (
     ArrayFolder,
     is_array_folder,
     parse_published,
-    recognise,
 )
+from hrm_scale.puzzles.arc.grid import IDENTITY
+from hrm_scale.puzzles.registry import recognise
 from shards.convert.cli import main as convert
 from tests.support.published import arc_tasks, numbered, write_arc, write_numbered, write_split
 
@@ -276,13 +276,13 @@ def test_names_tell_variants(tmp_path: Path) -> None:
 
 
 def test_kinds_are_recognised(tmp_path: Path) -> None:
-    assert recognise(12, 900)[0] == "arc"
-    assert recognise(11, 81) == (
+    assert recognise(900, 12)[0] == "arc"
+    assert recognise(81, 11) == (
         "sudoku",
         {"height": 9, "width": 9, "box_height": 3, "box_width": 3},
     )
-    assert recognise(6, 900) == ("maze", {"height": 30, "width": 30})
-    assert recognise(20, 81)[0] == recognise(6, 80)[0] == "other"
+    assert recognise(900, 6) == ("maze", {"height": 30, "width": 30})
+    assert recognise(81, 20)[0] == recognise(80, 6)[0] == "other"
     assert not is_array_folder(write_online(tmp_path / "own"))
     assert not is_array_folder(tmp_path / "none")
 

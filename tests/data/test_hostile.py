@@ -90,7 +90,7 @@ def test_damaged_dataset_json(dataset: Path) -> None:
     for bad in ("", "{", "[]", "{}", '{"schema_version": 1}', good.replace('"train"', '"../x"')):
         file.write_text(bad)
         expect(dataset, "dataset.json", action=open_dataset)
-    file.write_text(good.replace('"vocab_size": 6', '"vocab_size": 7'))
+    file.write_text(good.replace('"ignore_label_id": 0', '"ignore_label_id": 1'))
     expect(dataset, "fingerprint", action=open_dataset)
     file.write_text(good.replace('"schema_version": 1', '"schema_version": 2'))
     expect(dataset, "schema_version is 2", action=open_dataset)

@@ -13,7 +13,7 @@ import pytest
 from benchmarks.tiny.data_sets import columns, write_grouped
 from hrm_scale.base.errors import DataError
 from hrm_scale.data import DatasetMeta, DatasetWriter, open_dataset
-from hrm_scale.data.augment.arc_grid import IDENTITY, variant_name
+from hrm_scale.puzzles.arc.grid import IDENTITY, variant_name
 
 RUNS = [["<blank>", 1], ["007bbfb7", 3], ["a", 1]]
 

@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.tiny.data_sets import row_numbers, write_dense, write_grouped, write_online
+from hrm_scale.base.counter import draws, make_key, mix, permutation
 from hrm_scale.base.errors import ConfigError, DataError
 from hrm_scale.data import Loader, open_dataset
-from hrm_scale.data.order.counter import draws, make_key, mix, permutation
 from hrm_scale.data.order.groups import GroupTable
 from hrm_scale.data.order.order import AHEAD, Layout, Order
 from hrm_scale.data.read.prefetch import ordered

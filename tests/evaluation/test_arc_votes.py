@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hrm_scale.data.augment.arc_grid import CELLS, EOS, SIDE, augment, crop, encode, undo
 from hrm_scale.evaluation.arc.aggregate import task_line
 from hrm_scale.evaluation.arc.grid_text import is_grid_text, read_tokens, to_rows
 from hrm_scale.evaluation.arc.rows import ArcRows
 from hrm_scale.evaluation.arc.score import score
 from hrm_scale.evaluation.arc.task_votes import TaskVotes
 from hrm_scale.evaluation.arc.votes import ArcVotes
+from hrm_scale.puzzles.arc.grid import CELLS, EOS, SIDE, augment, crop, encode, undo
 from tests.support.arc_asked import Grid, asked, table_of, tokens_for, variants
 
 TURNED = np.array([1, 0, 3, 1, 2, 4, 5, 6, 7, 8, 9], np.uint8)

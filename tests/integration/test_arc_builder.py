@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 
 from hrm_scale.data import open_dataset
-from hrm_scale.data.augment.arc import draw_offsets
-from hrm_scale.data.augment.arc_grid import augment, crop, encode
+from hrm_scale.puzzles.arc.augment import draw_offsets
+from hrm_scale.puzzles.arc.grid import augment, crop, encode
 from shards.arc.build import Request, build
 from shards.arc.collect import Collection, collect
 from shards.arc.orbit import orbit_of

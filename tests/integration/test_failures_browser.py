@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from benchmarks.tiny.data_sets import sudoku_meta
-from hrm_scale.data.augment.arc_grid import encode
 from hrm_scale.evaluation.failures import FailureReport, Failures, render
+from hrm_scale.puzzles.arc.grid import encode
 from tests.support.failure_cases import META, RIGHT, STORIES, feed, report_of, told
 
 pytestmark = pytest.mark.slow

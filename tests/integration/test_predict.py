@@ -19,14 +19,14 @@ import torch
 from benchmarks.tiny.data_sets import write_online
 from benchmarks.tiny.runs import command, environment, make_halting_likely, train_here
 from hrm_scale.base.errors import EXIT_CONFIG, EXIT_DATA, ConfigError, run_cli
-from hrm_scale.boards import ArcBoard
-from hrm_scale.boards.arc_tasks import tasks_of_json
 from hrm_scale.data import open_dataset
-from hrm_scale.data.augment.arc_grid import crop, undo
 from hrm_scale.evaluation.restore import Restored, restore
 from hrm_scale.predict import main
 from hrm_scale.prediction.known_tasks import MOST_VARIANTS, known_tasks, unknown_note
 from hrm_scale.prediction.solving import rows_to_ask, solve
+from hrm_scale.puzzles.arc.grid import crop, undo
+from hrm_scale.puzzles.arc.puzzle import Arc
+from hrm_scale.puzzles.arc.task_files import tasks_of_json
 from shards.maze import cli as maze
 from tests.support.arc_sets import build_arc, write_tasks
 
@@ -136,7 +136,7 @@ def test_a_known_task_is_asked_in_the_variants_that_the_builder_makes(
     known = known_tasks(arc, None)
     assert known.note == ""
     assert unknown_note(known, puzzles) == ""
-    rows = list(rows_to_ask(arc, ArcBoard(30), puzzles, known))
+    rows = list(rows_to_ask(arc, Arc(), puzzles, known))
     dense = open_dataset(folder / "arc-dense")
     columns = dense.read("test", ["inputs", "puzzle_identifiers"], 0, 1 << 20)
     own = np.isin(columns["puzzle_identifiers"], [row.identifier for row in rows])
@@ -154,10 +154,10 @@ def test_votes_are_counted_over_the_variants(folder: Path, arc: Restored) -> Non
     path = next((folder / "raw" / "evaluation").glob("*.json"))
     puzzles = tasks_of_json(path.read_text(), path.stem, "x").puzzles()[:1]
     known = known_tasks(arc, None)
-    (prediction,) = solve(arc, ArcBoard(30), puzzles, known)
+    (prediction,) = solve(arc, Arc(), puzzles, known)
     assert prediction.asked == 4
     votes: dict[str, int] = {}
-    for row in rows_to_ask(arc, ArcBoard(30), puzzles, known):
+    for row in rows_to_ask(arc, Arc(), puzzles, known):
         inputs = torch.from_numpy(row.tokens[None].astype(np.int32))
         assert arc.table is not None
         reasoner, vectors = arc.reasoner, arc.table.lookup(torch.tensor([row.identifier]))

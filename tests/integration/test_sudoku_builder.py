@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from hrm_scale.data import augment_sudoku, open_dataset
+from hrm_scale.puzzles.sudoku.classes import class_keys
 from shards.sudoku.board import GEOMETRIES
-from shards.sudoku.symmetry import class_keys
 from tests.support.sudoku_examples import HEADER, rows_of
 
 pytestmark = pytest.mark.slow

@@ -15,7 +15,7 @@ from benchmarks.tiny.data_sets import write_online
 from benchmarks.tiny.runs import make_halting_likely, train_here
 from hrm_scale.base.errors import ConfigError
 from hrm_scale.data import Dataset, augment_sudoku, open_dataset
-from hrm_scale.data.augment.arc_grid import augment
+from hrm_scale.puzzles.arc.grid import augment
 from tests.support.viewer_sets import arc_set
 from tools.shards.view.api import ViewerApi
 from tools.shards.view.command import add_arguments, view

@@ -13,14 +13,13 @@ import torch
 
 from benchmarks.tiny.data_sets import write_online
 from hrm_scale.base.errors import ConfigError, DataError, HrmError
-from hrm_scale.boards import board_of
 from hrm_scale.data import open_dataset
-from hrm_scale.data.augment.arc_grid import encode
 from hrm_scale.evaluation.restore import restore
 from hrm_scale.models.act import refill
 from hrm_scale.playing.api import PlayApi
 from hrm_scale.playing.arc_tasks import ArcTasks, colours_of
 from hrm_scale.playing.examples import open_examples
+from hrm_scale.puzzles.arc.grid import encode
 from tests.support.play_sets import KINDS, api_of, train_run
 from tests.support.viewer_sets import arc_set
 
@@ -73,7 +72,7 @@ def test_steps_are_those_of_the_model(
     """Against `ActModel.forward`, the way training computes them."""
     api, restored = apis[kind], restore(runs[kind][0], device=torch.device("cpu"))
     question = question_of(api)
-    board = board_of(restored.meta, "x")
+    board = restored.meta.puzzle
     tokens = board.encode(board.parse(question["puzzle"], "x"))
     identifier = 0
     if kind == "arc":
@@ -210,7 +209,7 @@ def test_examples_are_the_test_split(
 ) -> None:
     for kind in ("sudoku", "maze"):
         api, dataset = apis[kind], open_dataset(runs[kind][1])
-        board = board_of(dataset.meta, "x")
+        board = dataset.meta.puzzle
         count = dataset.meta.splits["test"].examples
         assert api.about()["examples"] == count
         rows = dataset.read("test", ["inputs", "labels"], 0, count)

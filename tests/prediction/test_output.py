@@ -14,21 +14,24 @@ import numpy as np
 import pytest
 
 from hrm_scale.base.errors import ConfigError, EnvironmentProblem
-from hrm_scale.boards import ArcBoard, Board, MazeBoard, Puzzle, SudokuBoard
 from hrm_scale.prediction import files
 from hrm_scale.prediction.animation import MOST
 from hrm_scale.prediction.prediction import Attempt, Prediction, Trajectory
 from hrm_scale.prediction.terminal import Block, Marks, beside, draw
 from hrm_scale.prediction.text import Style, describe, summary
+from hrm_scale.puzzles import Problem, Puzzle
+from hrm_scale.puzzles.arc.puzzle import Arc
+from hrm_scale.puzzles.maze.puzzle import Maze
+from hrm_scale.puzzles.sudoku.puzzle import Sudoku
 
-FOUR, MAZE, ARC = SudokuBoard(4, 2, 2), MazeBoard(4), ArcBoard(30)
+FOUR, MAZE, ARC = Sudoku(4, 4, 2, 2), Maze(4, 4), Arc()
 SOLUTION, QUESTION = "1234341221434321", "1..4..1..1..4..1"
 PLAIN, COLOURED = Style(color=False), Style(color=True)
 CODES = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def predicted(
-    board: Board,
+    board: Puzzle,
     question: str,
     *answers: str,
     known: str | None = None,
@@ -40,7 +43,7 @@ def predicted(
     steps = np.arange(1, len(answers) + 1)
     trajectory = Trajectory(np.stack([board.encode(grid) for grid in grids]), steps / 8, steps >= 2)
     right = None if known is None else board.parse(known, "k", answer=True)
-    puzzle = Puzzle(name, board.parse(question, "q"), right, task)
+    puzzle = Problem(name, board.parse(question, "q"), right, task)
     return Prediction(board, puzzle, trajectory, (Attempt(grids[-1]),))
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hrm_scale.data.augment.arc_grid import IDENTITY, augment, dihedral
+from hrm_scale.puzzles.arc.grid import IDENTITY, augment, dihedral
 from shards.arc.orbit import colourings, compose, orbit_of
 from shards.arc.task import Pair, Task, pair_key
 from shards.arc.variants import choose_variants

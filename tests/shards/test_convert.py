@@ -16,7 +16,7 @@ import pytest
 from benchmarks.tiny.data_sets import puzzles, write_online
 from hrm_scale.base.errors import ConfigError, DataError, HrmError
 from hrm_scale.data import open_dataset
-from hrm_scale.data.augment.arc_grid import crop, encode, parse_name, undo
+from hrm_scale.puzzles.arc.grid import crop, encode, parse_name, undo
 from shards.convert import tar as convert_tar
 from shards.convert.cli import main
 from tests.support.published import arc_tasks, write_arc, write_numbered

@@ -11,13 +11,13 @@ import pytest
 
 from hrm_scale.base.errors import ConfigError, DataError, HrmError
 from hrm_scale.data import open_dataset
-from hrm_scale.data.maze_paths import FREE, PATH, is_shortest_path
+from hrm_scale.puzzles.maze.layout import turn
+from hrm_scale.puzzles.maze.paths import FREE, PATH, is_shortest_path
+from hrm_scale.puzzles.maze.rules import CHARACTERS, bad_rows, follows_rule, rule_labels
 from shards.maze.cli import main
 from shards.maze.csv import read_csv
 from shards.maze.generate import generate
-from shards.maze.rules import CHARACTERS, bad_rows, follows_rule, rule_labels
 from shards.maze.set import Mazes
-from shards.maze.symmetry import turn
 
 SIDE = 8
 COUNT = 24

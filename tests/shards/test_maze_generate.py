@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from hrm_scale.base.errors import ConfigError
-from hrm_scale.data.maze_paths import WALL, shortest_moves
-from hrm_scale.data.maze_wave import far_cells, pack, single, sizes, unpack
+from hrm_scale.puzzles.maze.layout import layout_keys
+from hrm_scale.puzzles.maze.paths import WALL, shortest_moves
+from hrm_scale.puzzles.maze.rules import bad_rows, follows_rule
+from hrm_scale.puzzles.maze.wave import far_cells, pack, single, sizes, unpack
 from shards.maze import generate as maze_generate
 from shards.maze.generate import (
     _pair,
@@ -18,8 +20,6 @@ from shards.maze.generate import (
     may_be_long,
     wall_bounds,
 )
-from shards.maze.rules import bad_rows, follows_rule
-from shards.maze.symmetry import layout_keys
 
 
 def test_mazes_are_sound_long_and_different() -> None:

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hrm_scale.data.maze_paths import (
+from hrm_scale.puzzles.maze.layout import layout_keys, turn
+from hrm_scale.puzzles.maze.paths import (
     FREE,
     GOAL,
     PATH,
@@ -22,9 +23,14 @@ from hrm_scale.data.maze_paths import (
     is_shortest_path,
     shortest_moves,
 )
-from hrm_scale.data.maze_wave import MAX_SIDE, far_cells, pack, peel, single, sweep, unpack
-from shards.maze.rules import CHARACTERS, bad_rows, follows_rule, row_problem, rule_labels
-from shards.maze.symmetry import layout_keys, turn
+from hrm_scale.puzzles.maze.rules import (
+    CHARACTERS,
+    bad_rows,
+    follows_rule,
+    row_problem,
+    rule_labels,
+)
+from hrm_scale.puzzles.maze.wave import MAX_SIDE, far_cells, pack, peel, single, sweep, unpack
 
 
 def tokens(*rows: str) -> np.ndarray:

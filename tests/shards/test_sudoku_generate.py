@@ -7,10 +7,10 @@ import pytest
 
 from hrm_scale.base.errors import ConfigError
 from hrm_scale.data import augment_sudoku
-from hrm_scale.data.sudoku_solver import solve
+from hrm_scale.puzzles.sudoku.classes import canonical_forms, cell_symmetries, class_keys, relabel
+from hrm_scale.puzzles.sudoku.solver import solve
 from shards.sudoku.board import GEOMETRIES, faulty_units
 from shards.sudoku.generate import generate
-from shards.sudoku.symmetry import canonical_forms, cell_symmetries, class_keys, relabel
 from tests.support.sudoku_examples import puzzles_of
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from hrm_scale.data import open_dataset
-from hrm_scale.data.augment.arc_grid import IDENTITY, augment, encode, variant_name
 from hrm_scale.evaluation.arc.rows import ArcRows
 from hrm_scale.evaluation.arc.task_votes import TaskVotes
+from hrm_scale.puzzles.arc.grid import IDENTITY, augment, encode, variant_name
 from tests.support.published import write_split
 
 Grid = list[list[int]]

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from hrm_scale.config.compose import compose
 from hrm_scale.data import DatasetMeta
-from hrm_scale.data.read.array_folder import recognise
 from hrm_scale.interchange.portable import Portable
 from hrm_scale.modelling import TABLE, model_config
 from hrm_scale.models import ActModel, Outputs, build_model, refill
+from hrm_scale.puzzles.registry import recognise
 
 # Of 4x4 boards, fp32, width 32.
 TINY = {
@@ -33,7 +33,7 @@ def tiny_portable(preset: str, *, rows: int = 3, **changes: Any) -> Portable:
     if preset == "hrm_v1":
         settings = {"arch.H_layers": 1, **settings}
     run = compose([f"arch={preset}", *(f"{k}={v}" for k, v in settings.items())]).run
-    kind, board = recognise(6, 16)
+    kind, board = recognise(16, 6)
     meta = DatasetMeta(kind, "online", 6, 16, 0, 0, 0, rows, board)
     torch.manual_seed(3)
     model = build_model(model_config(run.arch, meta, attention="math", compiled=False))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hrm_scale.data.augment.arc_grid import IDENTITY, augment, encode, variant_name
+from hrm_scale.puzzles.arc.grid import IDENTITY, augment, encode, variant_name
 
 
 def write_split(

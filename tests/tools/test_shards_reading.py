@@ -12,7 +12,7 @@ import pytest
 
 from hrm_scale.base.errors import ConfigError, DataError
 from hrm_scale.data import Loader, augment_sudoku, open_dataset
-from hrm_scale.data.augment.arc_grid import augment, encode
+from hrm_scale.puzzles.arc.grid import augment, encode
 from shards.sudoku.board import GEOMETRIES
 from tests.tools.test_shards_sets import (
     ARC_COUNT,

@@ -14,11 +14,11 @@ import numpy as np
 import xxhash
 
 from hrm_scale.data import DatasetMeta, DatasetWriter, augment_sudoku
-from hrm_scale.data.augment.arc_grid import IDENTITY, augment, encode
 from hrm_scale.data.format.meta import canonical_json, npy_header
-from shards.maze.rules import rule_labels
+from hrm_scale.puzzles.arc.grid import IDENTITY, augment, encode
+from hrm_scale.puzzles.maze.rules import rule_labels
+from hrm_scale.puzzles.sudoku.classes import class_keys
 from shards.sudoku.board import GEOMETRIES
-from shards.sudoku.symmetry import class_keys
 from tests.support.sudoku_examples import puzzles_of
 
 Columns = dict[str, np.ndarray]

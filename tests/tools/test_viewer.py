@@ -19,7 +19,7 @@ import pytest
 from benchmarks.tiny.data_sets import write_dense, write_grouped, write_online
 from hrm_scale.base.errors import ConfigError, DataError, EnvironmentProblem
 from hrm_scale.data import Dataset, augment_sudoku, open_dataset
-from hrm_scale.data.augment import arc_grid
+from hrm_scale.puzzles.arc import grid as arc_grid
 from tests.support.viewer_sets import arc_set
 from tools.shards.view.api import ViewerApi
 from tools.shards.view.assets import FILES, read_asset

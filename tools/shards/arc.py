@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xxhash
 
-from hrm_scale.data.augment.arc_grid import (
+from hrm_scale.puzzles.arc.grid import (
     CELLS,
     COLOURS,
     DIHEDRAL_INVERSE,

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hrm_scale.data.augment.arc import ArcFrames
-from hrm_scale.data.order.counter import mix_array
+from hrm_scale.base.counter import mix_array
+from hrm_scale.puzzles.arc.augment import ArcFrames
 
 from .arc import pair_hashes, symmetry_invariants, symmetry_keys
 from .report import Place, Report

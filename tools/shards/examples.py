@@ -10,7 +10,7 @@ import numpy as np
 
 from hrm_scale.base.errors import ConfigError, DataError, nearest
 from hrm_scale.data import Dataset, augment_sudoku
-from hrm_scale.data.augment.arc_grid import (
+from hrm_scale.puzzles.arc.grid import (
     CELLS,
     FIRST_COLOUR,
     IDENTITY,

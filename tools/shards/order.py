@@ -13,11 +13,11 @@ from hrm_scale.base.errors import ConfigError, DataError
 from hrm_scale.base.machine import require_memory
 from hrm_scale.base.untrusted import printable
 from hrm_scale.data import Dataset
-from hrm_scale.data.augment.arc import draw_offsets, draw_variants, turned_shapes
-from hrm_scale.data.augment.sudoku import draw_augmentations
 from hrm_scale.data.format.meta import read_json
 from hrm_scale.data.order.order import Piece
 from hrm_scale.data.read.stream import split_order
+from hrm_scale.puzzles.arc.augment import draw_offsets, draw_variants, turned_shapes
+from hrm_scale.puzzles.symmetry import draw_augmentations
 
 from .open_source import open_one
 

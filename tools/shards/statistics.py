@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from hrm_scale.base.counter import make_key, permutation
 from hrm_scale.data import Dataset, DatasetMeta
-from hrm_scale.data.order.counter import make_key, permutation
 
 SAMPLE_BYTES = 64 << 20
 """Decoded bytes of a split that a description looks at without `full`."""

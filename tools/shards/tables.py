@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from hrm_scale.base.untrusted import parse_json, read_bytes
-from hrm_scale.data.augment.arc_grid import COLOURS, IDENTITY, SIDE, VARIANT_BYTES, encode
 from hrm_scale.data.format.members import MemberError, parse_npy
 from hrm_scale.data.format.meta import IDENTIFIERS_FILE, MAX_JSON_BYTES, DatasetMeta
+from hrm_scale.puzzles.arc.grid import COLOURS, IDENTITY, SIDE, VARIANT_BYTES, encode
 
 from .report import Report
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from hrm_scale.base.errors import DataError
 from hrm_scale.base.untrusted import parse_json
-from hrm_scale.data.augment.arc_grid import COLOURS, IDENTITY, VARIANT_BYTES, parse_name
 from hrm_scale.data.format.members import MemberError, parse_npy
 from hrm_scale.data.format.meta import DatasetMeta
+from hrm_scale.puzzles.arc.grid import COLOURS, IDENTITY, VARIANT_BYTES, parse_name
 
 _REBUILD = "restore it or build the data set again"
 _DIHEDRALS = 8

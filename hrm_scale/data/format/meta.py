@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import io
 import json
@@ -18,6 +19,7 @@ import numpy as np
 from hrm_scale.base.errors import DataError
 from hrm_scale.base.untrusted import parse_json, read_bytes
 from hrm_scale.data.format.meta_check import check_values
+from hrm_scale.puzzles import Puzzle, find_puzzle
 
 SCHEMA_VERSION = 1
 DATASET_FILE = "dataset.json"
@@ -81,7 +83,7 @@ class SplitInfo:
 class DatasetMeta:
     """`dataset.json`. A builder fills everything but `splits` and `fingerprint`.
 
-    kind: "sudoku" | "maze" | "arc". storage: "online" (the loader augments) | "dense".
+    kind: "sudoku", "maze", "arc" or another. storage: "online" (the loader augments) | "dense".
     board: e.g. {"height": 9, "width": 9, "box_height": 3, "box_width": 3}.
     augmentation: {"kind": "sudoku", "count": 1000, "seed": 0} or {"kind": "none"}.
     builder: name, arguments, versions, source hashes; no time stamps, no paths of the machine.
@@ -101,6 +103,19 @@ class DatasetMeta:
     extra: dict[str, Any] = field(default_factory=dict)
     splits: dict[str, SplitInfo] = field(default_factory=dict)
     fingerprint: str = ""
+
+    @functools.cached_property
+    def puzzle(self) -> Puzzle:
+        """What a puzzle of this data set is. ConfigError when a plug-in defines it that was not
+        given."""
+        record = self.builder.get("puzzle")
+        return find_puzzle(
+            self.kind,
+            self.board,
+            self.seq_len,
+            self.vocab_size,
+            record if isinstance(record, dict) else {},
+        )
 
 
 def fingerprint(meta: DatasetMeta) -> str:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-
-from hrm_scale.data.augment.arc_grid import CELLS, VOCABULARY
 
 if TYPE_CHECKING:
     from hrm_scale.data.format.meta import DatasetMeta, SplitInfo
@@ -36,29 +33,23 @@ def check_values(meta: DatasetMeta) -> None:
             raise ValueError(f"{name} is not an object")
     for side, value in meta.board.items():
         _whole(f"board.{side[:40]}", value, 0, _LONGEST)
-    if meta.augmentation.get("kind", "none") == "sudoku":
-        _check_sudoku(meta.augmentation, meta.board, meta.seq_len)
-    if meta.augmentation.get("kind", "none") == "arc":
-        _check_arc(meta)
+    if meta.augmentation.get("kind", "none") != "none":
+        _check_augmentation(meta)
     for name, info in meta.splits.items():
         _check_split(name, info)
 
 
-def _check_sudoku(augmentation: Mapping[str, Any], board: Mapping[str, int], cells: int) -> None:
-    _whole("augmentation.count", augmentation.get("count"), 0, _INT32)
-    _whole("augmentation.seed", augmentation.get("seed"), 0, (1 << 63) - 1)
-    names = ("height", "width", "box_height", "box_width")
-    height, width, box_height, box_width = (board.get(name, 0) for name in names)
-    fits = height == width == box_height * box_width and height * width == cells
-    if not (fits and 1 < height <= 9):
-        raise ValueError(f"a board of {height}x{width} with {cells} cells is no Sudoku up to 9x9")
-
-
-def _check_arc(meta: DatasetMeta) -> None:
+def _check_augmentation(meta: DatasetMeta) -> None:
     _whole("augmentation.count", meta.augmentation.get("count"), 0, _INT32)
-    _whole("augmentation.seed", meta.augmentation.get("seed"), 0, (1 << 63) - 1)
-    _whole("vocab_size", meta.vocab_size, VOCABULARY, VOCABULARY)
-    _whole("seq_len", meta.seq_len, CELLS, CELLS)
+    # What is stored as it is needs no seed.
+    default = None if meta.storage == "online" else 0
+    _whole("augmentation.seed", meta.augmentation.get("seed", default), 0, (1 << 63) - 1)
+    # A kind that a missing plug-in defines is an error where the puzzle is first needed.
+    if not meta.builder.get("puzzle") and meta.puzzle.symmetry is None:
+        raise ValueError(
+            f"{meta.seq_len} cells of {meta.vocab_size} tokens on a board {meta.board} are no"
+            f" puzzle of kind {meta.kind[:40]!r}, which is to be augmented"
+        )
 
 
 def _check_split(name: str, info: SplitInfo) -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
 
-from hrm_scale.data.augment.arc_grid import SIDE
 from hrm_scale.data.format.meta import DatasetMeta
 
 
 def out_of_range(columns: Mapping[str, np.ndarray], meta: DatasetMeta) -> str | None:
     """What is wrong in words ("inputs holds 12, allowed is 0 to 10"), or None."""
+    side = math.isqrt(meta.seq_len)
     limits = {
         "inputs": meta.vocab_size,
         "labels": meta.vocab_size,
@@ -19,8 +20,8 @@ def out_of_range(columns: Mapping[str, np.ndarray], meta: DatasetMeta) -> str | 
         "groups": 1 << 31,
         "puzzles": 1 << 31,
         "variants": meta.num_puzzle_identifiers + 1,
-        "shapes": SIDE + 1,
-        "offsets": SIDE,
+        "shapes": side + 1,
+        "offsets": side,
     }
     for name, array in columns.items():
         limit = limits.get(name)

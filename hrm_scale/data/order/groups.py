@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hrm_scale.data.order.counter import PUZZLES, below, fold_array, make_key, permutation
+from hrm_scale.base.counter import PUZZLES, below, fold_array, make_key, permutation
 
 ReadColumns = Callable[[int], tuple[np.ndarray, np.ndarray | None]]
 

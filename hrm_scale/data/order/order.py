@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hrm_scale.base.cache import SharedCache
-from hrm_scale.data.order.counter import RECORDS, ROWS, STRIPES, make_key, permutation, permutations
+from hrm_scale.base.counter import RECORDS, ROWS, STRIPES, make_key, permutation, permutations
 from hrm_scale.data.order.groups import GroupTable
 
 MANY = 1 << 62

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hrm_scale.base.cache import SharedCache
-from hrm_scale.data.order.counter import CUT, fold_array, make_key
+from hrm_scale.base.counter import CUT, fold_array, make_key
 from hrm_scale.data.order.order import Order, Piece
 
 

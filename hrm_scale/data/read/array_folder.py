@@ -6,7 +6,6 @@ What such a folder is made of, and what its fingerprint covers: docs/conversion.
 from __future__ import annotations
 
 import dataclasses
-import math
 import re
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,6 @@ from typing import Any
 import numpy as np
 
 from hrm_scale.base.errors import DataError
-from hrm_scale.data.augment.arc_grid import (
-    CELLS,
-    COLOURS,
-    DIHEDRAL_INVERSE,
-    IDENTITY,
-    VARIANT_BYTES,
-    VOCABULARY,
-)
 from hrm_scale.data.format.identifier_table import Task
 from hrm_scale.data.format.index import SplitIndex
 from hrm_scale.data.format.meta import (
@@ -33,17 +24,21 @@ from hrm_scale.data.format.meta import (
     read_json,
 )
 from hrm_scale.data.format.meta_check import check_values
-from hrm_scale.data.maze_paths import are_mazes
 from hrm_scale.data.read.array_reader import ArrayReader, virtual_index
 from hrm_scale.data.read.array_set import ArraySet, open_set
 from hrm_scale.data.read.dataset import Dataset
+from hrm_scale.puzzles.arc.grid import (
+    COLOURS,
+    DIHEDRAL_INVERSE,
+    IDENTITY,
+    VARIANT_BYTES,
+)
+from hrm_scale.puzzles.registry import recognise
 
 SPLITS = ("train", "test")
-BOXES = {4: (2, 2), 6: (2, 3), 9: (3, 3)}
-"""Box height and width of the Sudoku boards known, by side."""
 _MAX_SETS = 1024
-_MAZE_ROWS = 256
-"""Inputs that are looked at to tell mazes from other squares of as many tokens."""
+_ROWS_SEEN = 256
+"""Inputs that are looked at to recognise the kind."""
 _FIELDS = (
     "vocab_size",
     "seq_len",
@@ -144,19 +139,6 @@ def parse_published(names: list[str]) -> tuple[list[str], np.ndarray]:
     return tasks, table
 
 
-def recognise(vocab_size: int, seq_len: int) -> tuple[str, dict[str, int]]:
-    """(kind, board) of tokens of this form; "other" for what is no known puzzle."""
-    side = math.isqrt(seq_len)
-    if side * side != seq_len:
-        return "other", {}
-    board = {"height": side, "width": side}
-    if (vocab_size, seq_len) == (VOCABULARY, CELLS):
-        return "arc", board
-    if side in BOXES and vocab_size == side + 2:
-        return "sudoku", {**board, "box_height": BOXES[side][0], "box_width": BOXES[side][1]}
-    return ("maze" if vocab_size == 6 else "other"), board
-
-
 def _open(
     path: Path, described: dict[str, dict[str, Any]]
 ) -> tuple[DatasetMeta, dict[str, list[ArraySet]]]:
@@ -180,7 +162,6 @@ def _open(
     except ValueError as error:
         first = path / next(iter(described)) / DATASET_FILE
         raise DataError(f"{first}: damaged or foreign ({error}): restore it") from error
-    kind, board = recognise(meta.vocab_size, meta.seq_len)
     sets: dict[str, list[ArraySet]] = {}
     for split, content in described.items():
         sets[split] = [
@@ -194,9 +175,8 @@ def _open(
                 f"{str(content['total_groups'])[:40]}, the arrays hold {groups} groups: the folder "
                 "is a mix of two data sets"
             )
-    boards = next(iter(sets.values()))[0].inputs[:_MAZE_ROWS]
-    if kind == "maze" and not are_mazes(boards).all():
-        kind = "other"
+    boards = next(iter(sets.values()))[0].inputs[:_ROWS_SEEN]
+    kind, board = recognise(meta.seq_len, meta.vocab_size, boards)
     splits = {split: _split_info(parts) for split, parts in sets.items()}
     meta = dataclasses.replace(
         meta,

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from hrm_scale.base.counter import SUBSET, make_key, permutation
 from hrm_scale.base.errors import ConfigError, DataError, nearest
 from hrm_scale.base.untrusted import read_bytes
-from hrm_scale.data.augment.arc_grid import VARIANT_BYTES
 from hrm_scale.data.format.identifier_table import (
     Task,
     parse_augmentations,
@@ -31,9 +31,9 @@ from hrm_scale.data.format.meta import (
     read_meta,
 )
 from hrm_scale.data.format.rebuild import scan_split
-from hrm_scale.data.order.counter import SUBSET, make_key, permutation
 from hrm_scale.data.read.batch import EvalBatch, make_batch
 from hrm_scale.data.read.reader import SplitReader
+from hrm_scale.puzzles.arc.grid import VARIANT_BYTES
 
 if TYPE_CHECKING:
     from hrm_scale.data.read.stream import ReadOptions, Stream
@@ -134,7 +134,7 @@ class Dataset:
         return cast("list[Task]", entries)
 
     def augmentations(self) -> np.ndarray:
-        """Variant of every identifier, uint8 [identifiers, 11] (`hrm_scale.data.augment.arc_grid`).
+        """Variant of every identifier, uint8 [identifiers, 11] (`hrm_scale.puzzles.arc.grid`).
 
         DataError when the data set has none, or another table than `dataset.json` says.
         """

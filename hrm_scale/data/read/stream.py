@@ -10,13 +10,13 @@ import numpy as np
 
 from hrm_scale.base.cache import SharedCache
 from hrm_scale.base.errors import ConfigError, DataError
-from hrm_scale.data.augment.online import ONLINE_COLUMNS, ArcRows, OnlineRows, SudokuRows
 from hrm_scale.data.format.meta import DatasetMeta
 from hrm_scale.data.order.groups import GroupTable
 from hrm_scale.data.order.order import Layout, Order, Piece
 from hrm_scale.data.order.reference import ReferenceOrder
 from hrm_scale.data.read.buffers import BufferPool
 from hrm_scale.data.read.window import MaskedRecords, Window
+from hrm_scale.puzzles.symmetry import AugmentedRows
 
 if TYPE_CHECKING:
     from hrm_scale.data.read.dataset import Dataset
@@ -77,7 +77,8 @@ class SplitStream:
         self._options = options
         kind = self.meta.augmentation.get("kind", "none")
         self.augments = self.meta.storage == "online" and kind != "none"
-        if self.augments and kind not in ONLINE_COLUMNS:
+        self._symmetry = self.meta.puzzle.symmetry if self.augments else None
+        if self.augments and (self._symmetry is None or kind != self.meta.kind):
             raise DataError(
                 f"{dataset.name}: augmentation {kind!r} cannot be applied while training: "
                 "build the data set with --storage dense"
@@ -87,9 +88,9 @@ class SplitStream:
         if self._identified:
             self._columns.append("puzzle_identifiers")
         self._variants: np.ndarray | None = None
-        if self.augments:
-            self._columns = list(ONLINE_COLUMNS[kind])
-            if kind == "arc":
+        if self._symmetry is not None:
+            self._columns = list(self._symmetry.columns)
+            if self._symmetry.uses_variants:
                 self._variants = dataset.augmentations()
         self._reader = dataset.reader(split, verify=options.verify)
         if missing := [name for name in self._columns if name not in self._reader.index.columns]:
@@ -115,7 +116,7 @@ class SplitStream:
                 order, options.seed, options.reference_batch, options.reference_epochs
             )
         self._pool = BufferPool(max_idle=1)
-        self._windows: SharedCache[tuple[Window, OnlineRows | None]] = SharedCache(cached)
+        self._windows: SharedCache[tuple[Window, AugmentedRows | None]] = SharedCache(cached)
         self._wanted: tuple[int, ...] = ()
 
     def epoch_of(self, position: int) -> tuple[int, int]:
@@ -166,14 +167,13 @@ class SplitStream:
             at = part.stop
         return Rows(inputs, labels, identifiers, damaged)
 
-    def _window(self, records: tuple[int, ...]) -> tuple[Window, OnlineRows | None]:
-        def make() -> tuple[Window, OnlineRows | None]:
+    def _window(self, records: tuple[int, ...]) -> tuple[Window, AugmentedRows | None]:
+        def make() -> tuple[Window, AugmentedRows | None]:
             window = Window(self._reader, records, self._columns, self._masked, self._pool)
-            if not self.augments:
+            if self._symmetry is None:
                 return window, None
-            if self._variants is None:
-                return window, SudokuRows(window, self.meta)
-            return window, ArcRows(window, self._variants, self.name)
+            spec = self.meta.augmentation
+            return window, self._symmetry.online(window, spec, self._variants, self.name)
 
         return self._windows.get(records, make)
 

@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 
-from hrm_scale.data.augment.arc_grid import (
+from hrm_scale.puzzles.arc.grid import (
     CELLS,
     COLOURS,
     DIHEDRAL_INVERSE,

@@ -8,10 +8,10 @@ import numpy as np
 
 from hrm_scale.base.errors import DataError
 from hrm_scale.data import Dataset
-from hrm_scale.data.augment.arc_grid import FIRST_COLOUR, IDENTITY, PAD, VARIANT_BYTES
 from hrm_scale.data.read.mixture import Mixture
 from hrm_scale.evaluation.arc.grid_text import read_tokens
 from hrm_scale.evaluation.arc.sources import StoredRows, VariantRows
+from hrm_scale.puzzles.arc.grid import FIRST_COLOUR, IDENTITY, PAD, VARIANT_BYTES
 
 _BLACK_CELL = b"0"
 """What builders write where the answer of a test pair is not published."""
@@ -38,7 +38,7 @@ class ArcRows:
     """
 
     def __init__(self, dataset: Dataset, split: str = "test") -> None:
-        if dataset.meta.kind != "arc":
+        if not dataset.meta.puzzle.has_tasks:
             raise DataError(
                 f"{dataset.name}: is of kind {dataset.meta.kind!r}, votes are for ARC: "
                 "build a data set with `python -m shards.arc`"

@@ -11,9 +11,9 @@ import numpy as np
 
 from hrm_scale.base.errors import DataError
 from hrm_scale.data import Dataset
-from hrm_scale.data.augment.arc import ArcFrames
-from hrm_scale.data.augment.arc_grid import CELLS
 from hrm_scale.data.format.identifier_table import Task
+from hrm_scale.puzzles.arc.augment import ArcFrames
+from hrm_scale.puzzles.arc.grid import CELLS
 
 Tokens = tuple[np.ndarray, np.ndarray]
 """Inputs and labels, uint8 [n, 900]."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hrm_scale.data.order.counter import make_key, permutations
+from hrm_scale.base.counter import make_key, permutations
 from hrm_scale.evaluation.arc.task_votes import TaskVotes
 from hrm_scale.evaluation.interval import Z95, mean_interval
 

@@ -7,10 +7,9 @@ from collections.abc import Iterable
 import numpy as np
 import torch
 
+from hrm_scale.base.counter import SUBSET, fold_array, make_key
 from hrm_scale.data.format.meta import DatasetMeta
-from hrm_scale.data.order.counter import SUBSET, fold_array, make_key
-from hrm_scale.evaluation.breakdown import EDGES, Breakdown
-from hrm_scale.evaluation.failures.board import board_of
+from hrm_scale.evaluation.breakdown import Breakdown
 from hrm_scale.evaluation.failures.facts import KINDS, Facts, facts_of
 from hrm_scale.evaluation.failures.records import FailedPuzzle, FailureReport, Part
 from hrm_scale.evaluation.rollout import Answers
@@ -30,8 +29,8 @@ class Failures:
 
     def __init__(self, meta: DatasetMeta, keep: int) -> None:
         self._meta, self._most = meta, keep
-        self._board = board_of(meta)
-        self._edges = EDGES.get(meta.kind, ())
+        self._board = meta.puzzle
+        self._edges = meta.puzzle.rating_edges
         self._breakdown = Breakdown(meta, torch.device("cpu"))
         self._answers: list[np.ndarray] = []
         self._q_halt: list[np.ndarray] = []

@@ -10,22 +10,22 @@ from typing import Any
 
 import numpy as np
 
-from hrm_scale.evaluation.failures.board import board_of
 from hrm_scale.evaluation.failures.facts import KINDS
 from hrm_scale.evaluation.failures.records import FailedPuzzle, FailureReport
+from hrm_scale.puzzles.unknown import Unknown
 
 
 def embedded(report: FailureReport) -> str:
     """JSON that can stand in a script element. `bytes` is base64 of zlib of, for each puzzle, its
     question, label, labelled (1 or 0) and answers after all steps, one byte a cell."""
-    board = board_of(report.meta)
+    board = report.meta.puzzle
     blocks = [_block(puzzle) for puzzle in report.kept]
     document = {
         "board": {
-            "drawn": board.drawn,
+            "drawn": "tokens" if isinstance(board, Unknown) else board.kind,
             "rows": board.height,
             "columns": board.width,
-            "box": [board.box_height, board.box_width],
+            "box": list(board.boxes or (0, 0)),
         },
         "cells": report.meta.seq_len,
         "pad": report.meta.pad_id,

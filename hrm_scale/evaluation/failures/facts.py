@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hrm_scale.evaluation.failures.board import Board
-from hrm_scale.evaluation.failures.rules import first_break
+from hrm_scale.puzzles import Puzzle
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Facts:
 
 
 def facts_of(
-    board: Board,
+    puzzle: Puzzle,
     vocab_size: int,
     questions: np.ndarray,
     labels: np.ndarray,
@@ -51,11 +50,28 @@ def facts_of(
         wrong=(~hit[-1]).sum(-1),
         right=hit.all(-1),
         changed=changed,
-        broken=first_break(board, questions, answers),
+        broken=first_break(puzzle, questions, answers),
         returns=_returns(answers, moves, vocab_size),
         moving=late.any(0).sum(-1),
         sure=q_halt[-1] > 0,
     )
+
+
+def first_break(puzzle: Puzzle, questions: np.ndarray, answers: np.ndarray) -> np.ndarray:
+    """The first ACT step 1 ... N whose answer contradicts the rules, 0 for none, int64 [n].
+
+    questions uint8 [n, S], answers uint8 [N, n, S].
+    """
+    first = np.zeros(len(questions), np.int64)
+    if not puzzle.has_rules:
+        return first
+    for at, answer in enumerate(answers):
+        # What has not changed was looked at before.
+        fresh = (answer != answers[at - 1]).any(1) if at else np.ones(len(first), bool)
+        rows = np.flatnonzero(fresh & (first == 0))
+        broken = puzzle.broken(questions[rows], answer[rows])
+        first[rows[broken]] = at + 1
+    return first
 
 
 def last_quarter(steps: int) -> int:

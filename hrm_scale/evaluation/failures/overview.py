@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from hrm_scale.evaluation.breakdown import Breakdown
-from hrm_scale.evaluation.failures.board import board_of
 from hrm_scale.evaluation.failures.charts import bars, board_heat, heat, rate_bar
 from hrm_scale.evaluation.failures.facts import KINDS
 from hrm_scale.evaluation.failures.records import FailureReport
@@ -50,7 +49,7 @@ def kinds_table(report: FailureReport) -> str:
     failing = int(report.sums["rows"]) - int(report.sums["right"][-1])
     lines = []
     for kind, count in zip(KINDS, report.sums["kinds"].tolist(), strict=True):
-        if kind.key == "broken" and not board_of(report.meta).has_rules:
+        if kind.key == "broken" and not report.meta.puzzle.has_rules:
             continue
         name = f"<b>{escape(kind.name)}</b><p>{escape(kind.meaning)}</p>"
         lines.append(_row(name, count, failing, *wilson(count, failing)))
@@ -172,7 +171,7 @@ def break_chart(report: FailureReport) -> str:
 
 def place_chart(report: FailureReport) -> str:
     """The board, each cell by how often it is wrong at the last step."""
-    board = board_of(report.meta)
+    board = report.meta.puzzle
     wrong, labelled = report.sums["wrong_at"], report.sums["labelled_at"]
     shares = np.full(board.height * board.width, np.nan)
     known = np.flatnonzero(labelled)
@@ -182,6 +181,6 @@ def place_chart(report: FailureReport) -> str:
         row, column = divmod(at, board.width)
         where = f"row {row + 1}, column {column + 1}"
         titles[at] = f"{where}: wrong in {wrong[at]:,} of {labelled[at]:,} puzzles"
-    boxes = (board.box_height, board.box_width)
+    boxes = board.boxes or (0, 0)
     name = "Share of puzzles in which each cell is wrong at the last step"
     return board_heat(shares.reshape(board.height, board.width), boxes, titles, name)

@@ -10,7 +10,6 @@ from html import escape
 from importlib import resources
 
 from hrm_scale.evaluation.failures import overview
-from hrm_scale.evaluation.failures.board import board_of
 from hrm_scale.evaluation.failures.embed import embedded
 from hrm_scale.evaluation.failures.records import FailureReport
 
@@ -52,7 +51,7 @@ def _parts(report: FailureReport) -> dict[str, str]:
         ("Over the ACT steps", "All puzzles, right or wrong.", overview.step_charts),
         ("Where", "Percent of all puzzles in which a cell is wrong.", overview.place_chart),
     ]
-    if board_of(report.meta).has_rules:
+    if report.meta.puzzle.has_rules:
         about = "Failing puzzles by the first step whose answer breaks a rule of the puzzle."
         charts.append(("First contradiction", about, overview.break_chart))
     figures = [_figure(name, about, draw(report)) for name, about, draw in charts]

@@ -12,7 +12,6 @@ from torch import Tensor
 from hrm_scale.data.format.meta import DatasetMeta
 from hrm_scale.evaluation.interval import wilson
 from hrm_scale.evaluation.rollout import Asked
-from hrm_scale.evaluation.rules import has_rules, obeys
 from hrm_scale.evaluation.scaling.selection import METHODS, right_by_method, same_answers
 from hrm_scale.evaluation.scaling.trajectories import Variety, follow
 from hrm_scale.models.flops import head_flops, reasoning_flops
@@ -84,7 +83,7 @@ class Scaling:
                 rows += [
                     self._row(method, k, steps, count, exact)
                     for method, exact in zip(METHODS[1:], by_method[1:], strict=True)
-                    if k > 1 and (method != "rules" or has_rules(self._meta))
+                    if k > 1 and (method != "rules" or self._meta.puzzle.has_rules)
                 ]
         return rows
 
@@ -134,7 +133,10 @@ class Scaling:
         right = ((answers == labels[:, None]) | (labels == IGNORE_LABEL)[:, None]).all(axis=2)
         same = same_answers(answers)
         flat = answers.reshape(-1, answers.shape[2])
-        obeying = obeys(self._meta, np.repeat(inputs, answers.shape[1], axis=0), flat)
+        puzzle = self._meta.puzzle
+        obeying = None
+        if puzzle.has_rules:
+            obeying = puzzle.solved(np.repeat(inputs, answers.shape[1], axis=0), flat)
         if obeying is not None:
             obeying = obeying.reshape(right.shape)
         counts = np.zeros((len(self.trajectories), len(METHODS)), np.int64)

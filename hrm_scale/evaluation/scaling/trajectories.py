@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hrm_scale.data.order.counter import fold_array, make_key
+from hrm_scale.base.counter import fold_array, make_key
 from hrm_scale.models.inference import Reasoner
 
 _TRAJECTORY = 132  # stream of the counter generator

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from hrm_scale.data.augment.arc import turned_shapes
-from hrm_scale.data.augment.arc_grid import CELLS, EOS, SIDE
 from hrm_scale.data.format.meta import DatasetMeta
+from hrm_scale.puzzles.arc.augment import turned_shapes
+from hrm_scale.puzzles.arc.grid import CELLS, EOS, SIDE
 
 from ..arc import CONTENT, classes, frames, original_sides, originals
 from ..arc_originals import Original, Store, judge_originals

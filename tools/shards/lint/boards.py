@@ -10,19 +10,18 @@ import xxhash
 
 from hrm_scale.base.programs import load
 from hrm_scale.data.format.meta import DatasetMeta
-from hrm_scale.data.sudoku_solver import solve
+from hrm_scale.puzzles.maze import layout as maze_symmetry
+from hrm_scale.puzzles.maze import rules as maze_rules
+from hrm_scale.puzzles.sudoku import classes as sudoku_symmetry
+from hrm_scale.puzzles.sudoku.solver import solve
 
 from ..report import Place, Report
 from ..sudoku import geometry_of
 
 if TYPE_CHECKING:
-    from shards.maze import rules as maze_rules
-    from shards.maze import symmetry as maze_symmetry
     from shards.sudoku import board as sudoku_board
-    from shards.sudoku import symmetry as sudoku_symmetry
 else:
-    maze_rules, maze_symmetry = load("shards.maze.rules"), load("shards.maze.symmetry")
-    sudoku_board, sudoku_symmetry = load("shards.sudoku.board"), load("shards.sudoku.symmetry")
+    sudoku_board = load("shards.sudoku.board")
 
 Problem = tuple[int, str, str]
 """(row, code, what is wrong)."""

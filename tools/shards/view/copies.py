@@ -8,9 +8,9 @@ from collections import OrderedDict
 import numpy as np
 
 from hrm_scale.base.errors import DataError
-from hrm_scale.data.augment import arc_grid
-from hrm_scale.data.augment.sudoku import augment_sudoku
 from hrm_scale.data.read.dataset import Dataset
+from hrm_scale.puzzles.arc import grid as arc_grid
+from hrm_scale.puzzles.sudoku.augment import augment_sudoku
 
 from .copy import Copy
 from .groups import GroupIndex, GroupRun

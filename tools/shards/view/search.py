@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from hrm_scale.data.augment import arc_grid
+from hrm_scale.puzzles.arc import grid as arc_grid
 
 from .api import ViewerApi
 

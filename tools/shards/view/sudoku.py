@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from hrm_scale.data.augment.sudoku import BLANK, augment_sudoku
+from hrm_scale.puzzles.sudoku.augment import BLANK, augment_sudoku
 
 
 class Symmetries:

@@ -7,9 +7,9 @@ import functools
 
 import numpy as np
 
-from hrm_scale.data.augment import arc_grid
 from hrm_scale.data.format.meta import DatasetMeta
 from hrm_scale.data.read.dataset import Dataset
+from hrm_scale.puzzles.arc import grid as arc_grid
 
 
 def is_arc(meta: DatasetMeta) -> bool:

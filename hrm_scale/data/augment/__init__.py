@@ -1,1 +1,0 @@
-"""Equivalent forms of an example, computed while training."""

@@ -1,0 +1,31 @@
+"""Boards of which nothing is known but their tokens."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hrm_scale.puzzles.base import Puzzle
+from hrm_scale.puzzles.drawing import Token
+
+
+class Unknown(Puzzle):
+    """Rows of numbers: no rules, no text, no symmetries. They can be trained on and looked at."""
+
+    kind = "other"
+    has_rules = False
+
+    def __init__(self, height: int, width: int, tokens: int) -> None:
+        super().__init__(height, width)
+        self.tokens = tuple(Token(f"token {number}", f"{number:X}"[-1]) for number in range(tokens))
+
+    def solved(self, inputs: np.ndarray, answers: np.ndarray) -> np.ndarray:
+        raise TypeError(f"puzzles of kind {self.kind} have no rules")
+
+
+def unknown(board: dict[str, int], cells: int, tokens: int) -> Unknown:
+    """Boards of the sides given, else nearly square ones."""
+    height, width = board.get("height", 0), board.get("width", 0)
+    if height * width != cells:
+        width = max(1, int(cells**0.5))
+        height = -(-cells // width)
+    return Unknown(height, width, tokens)
