@@ -11,10 +11,25 @@ import numpy as np
 from hrm_scale.puzzles.sudoku.solver import Geometry
 
 TOKEN_OFFSET = 1
-BLANKS = ".0"
+BLANKS = "._0"
+SYMBOLS = ".123456789ABCDEFG"
+"""How a blank cell and the digits 1 ... 16 are written."""
+MAX_SIZE = len(SYMBOLS) - 1
 
-GEOMETRIES = {4: Geometry(4, 2, 2), 6: Geometry(6, 2, 3), 9: Geometry(9, 3, 3)}
+_SHAPES = ((4, 2, 2), (6, 2, 3), (8, 2, 4), (9, 3, 3), (10, 2, 5), (12, 3, 4), (16, 4, 4))
+GEOMETRIES = {shape[0]: Geometry(*shape) for shape in _SHAPES}
 GEOMETRY_OF_LENGTH = {geometry.cells: geometry for geometry in GEOMETRIES.values()}
+
+
+def symbol(value: int) -> str:
+    """How a cell's value is written; `?` for one that is no digit."""
+    return SYMBOLS[value] if 0 <= value < len(SYMBOLS) else "?"
+
+
+def span(geometry: Geometry) -> str:
+    """The symbols of a board in words, such as `1-9` or `1-9 and A-G`."""
+    last = SYMBOLS[geometry.size]
+    return f"1-{last}" if geometry.size <= 9 else f"1-9 and A-{last}"
 
 
 def describe_unit(geometry: Geometry, unit: int) -> str:
@@ -34,7 +49,7 @@ def faulty_units(answers: np.ndarray, geometry: Geometry) -> np.ndarray:
     `answers` is `uint8 [n, cells]`; a value outside 1..size makes its units faulty.
     """
     inside = (answers >= 1) & (answers <= geometry.size)
-    bits = np.where(inside, np.uint16(1) << answers.clip(0, 15).astype(np.uint16), 0)
+    bits = np.where(inside, np.uint32(1) << answers.clip(0, 31).astype(np.uint32), 0)
     seen = np.bitwise_or.reduce(bits[:, geometry.units()], axis=2)
     return seen != (1 << (geometry.size + 1)) - 2
 
@@ -50,17 +65,18 @@ def puzzle_problem(question: np.ndarray, answer: np.ndarray, geometry: Geometry)
     if lost.size:
         cell = int(lost[0])
         where = describe_cell(geometry, cell)
-        return f"the answer has {answer[cell]} at {where} where the question says {question[cell]}"
+        found, clue = symbol(int(answer[cell])), symbol(int(question[cell]))
+        return f"the answer has {found} at {where} where the question says {clue}"
     faulty = np.flatnonzero(faulty_units(answer[None], geometry)[0])
     if faulty.size:
         where = describe_unit(geometry, int(faulty[0]))
-        return f"the answer is not a solved Sudoku: {where} does not hold 1..{geometry.size}"
+        return f"the answer is not a solved Sudoku: {where} does not hold {span(geometry)}"
     return None
 
 
 def draw(board: np.ndarray, geometry: Geometry) -> list[str]:
     """A board (`[cells]`) as lines of text with box lines; a blank is a dot."""
-    glyphs = np.array([".", *"123456789"])[board.clip(0, 9)].reshape(geometry.size, -1)
+    glyphs = np.array([symbol(value) for value in board.tolist()]).reshape(geometry.size, -1)
     width = geometry.box_width
     rule = "+".join(["-" * (2 * width + 1)] * geometry.stacks)
     lines = [f"+{rule}+"]

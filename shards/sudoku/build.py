@@ -14,8 +14,8 @@ from hrm_scale.base.errors import ConfigError
 from hrm_scale.base.progress import Progress, say
 from hrm_scale.data.format.meta import DatasetMeta
 from hrm_scale.data.format.writer import DatasetWriter, check_output_dir
-from hrm_scale.puzzles.sudoku.augment import augment_sudoku
 from hrm_scale.puzzles.sudoku.classes import class_keys
+from hrm_scale.puzzles.sudoku.symmetry import sudoku_symmetry
 
 from ..source.csv_rows import file_sha256, find_files
 from ..source.split import choose_test, generated_test_size, split_generated
@@ -203,16 +203,13 @@ def write_stripes(writer: DatasetWriter, train: Puzzles, request: Request) -> No
     columns = train.columns(0, len(train))
     groups = columns["groups"]
     start = below(fold_array(make_key(_STRIPE, request.seed), groups), copies)
+    symmetry = sudoku_symmetry(train.geometry)
     progress = Progress("stripes written:", copies)
     with writer.split("train") as split:
         for stripe in range(copies):
-            inputs, labels = augment_sudoku(
-                columns["inputs"],
-                columns["labels"],
-                groups,
-                (start + stripe) % copies,
-                request.seed,
-                train.geometry.board(),
+            index = (start + stripe) % copies
+            inputs, labels = symmetry.augment(
+                columns["inputs"], columns["labels"], groups, index, request.seed
             )
             split.write({**columns, "inputs": inputs, "labels": labels})
             split.end_stripe()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from hrm_scale.base.command_line import Parser, natural
 
 from ..source.options import add_amounts, check_source
+from .board import GEOMETRIES
 
 if TYPE_CHECKING:
     from .build import Request
@@ -18,6 +19,7 @@ examples:
   python -m shards.sudoku --output-dir data/sudoku-1k --subsample-size 1000 --num-aug 1000
   python -m shards.sudoku --output-dir data/mine --source csv --input puzzles/ --num-aug 1000
   python -m shards.sudoku --output-dir data/six --source generate --size 6 --count 2000
+  python -m shards.sudoku --output-dir data/hexadecimal --source generate --size 16 --count 500
 
 exit codes: 0 built, 2 wrong arguments, 3 unusable data, 5 no network or no disk space;
 after an error nothing is left half-written
@@ -70,9 +72,10 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="PATH",
         help="csv: a folder with train.csv and test.csv, or one file (train only, unless "
-        "--test-size splits it); columns source,question,answer,rating; .csv or .csv.gz",
+        "--test-size splits it); columns source,question,answer,rating; .csv or .csv.gz; "
+        "digits above 9 are A-G",
     )
-    add("--size", type=int, choices=[4, 6, 9], help="generate: cells per side (default 9)")
+    add("--size", type=int, choices=list(GEOMETRIES), help="generate: cells per side (default 9)")
     add_amounts(add, "puzzles")
     add(
         "--num-aug",

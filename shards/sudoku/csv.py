@@ -15,11 +15,14 @@ from ..source.csv_rows import BLOCK, Problems, decode, read_rows
 from .board import (
     BLANKS,
     GEOMETRY_OF_LENGTH,
+    SYMBOLS,
     Geometry,
     contradicted_cells,
     describe_cell,
     faulty_units,
     puzzle_problem,
+    span,
+    symbol,
 )
 from .puzzles import Puzzles
 
@@ -94,8 +97,8 @@ def check_unique(
         where = describe_cell(puzzles.geometry, cell)
         problems.add(
             int(puzzles.rows[index]),
-            f"the question has a second solution, with {other[cell]} instead of {answer[cell]} "
-            f"at {where}",
+            f"the question has a second solution, with {symbol(int(other[cell]))} instead of "
+            f"{symbol(int(answer[cell]))} at {where}",
         )
     problems.raise_if_any(len(puzzles))
 
@@ -114,7 +117,7 @@ def _geometry_of(question: str, path: Path) -> Geometry:
     if geometry is None:
         raise DataError(
             f"{path}: row 1 (line 2): question has {len(question)} characters, "
-            "allowed are 81 (9x9), 36 (6x6) and 16 (4x4)"
+            f"allowed are {', '.join(_lengths())}"
         )
     return geometry
 
@@ -133,7 +136,7 @@ def _parse(
             [row[column] for row in rows],
             name,
             _alphabet(geometry, blanks),
-            f"1-{geometry.size}" + (" and '.' or '0' for a blank" if blanks else ""),
+            span(geometry) + (", and '.', '_' or '0' for a blank" if blanks else ""),
             geometry.cells,
             numbers,
             problems,
@@ -162,6 +165,11 @@ def _parse(
     return Puzzles(geometry, questions, answers, ratings, sources, numbers, [])
 
 
+def _lengths() -> list[str]:
+    return [f"{cells} ({g.size}x{g.size})" for cells, g in GEOMETRY_OF_LENGTH.items()]
+
+
 def _alphabet(geometry: Geometry, blanks: str) -> dict[str, int]:
-    digits = {str(digit): digit for digit in range(1, geometry.size + 1)}
-    return {**digits, **dict.fromkeys(blanks, 0)}
+    digits = {SYMBOLS[digit]: digit for digit in range(1, geometry.size + 1)}
+    lower = {symbol.lower(): digit for symbol, digit in digits.items()}
+    return {**digits, **lower, **dict.fromkeys(blanks, 0)}

@@ -19,7 +19,17 @@ SOURCE_NAME = "generated"
 _GENERATE, _DEAL = 101, 102
 # Clue counts aimed at, fewest and most: each puzzle gets a target drawn uniformly between them, and
 # stays above it where fewer clues would allow a second solution.
-CLUE_TARGETS = {4: (4, 10), 6: (8, 22), 9: (22, 40)}
+CLUE_TARGETS = {
+    4: (4, 10),
+    6: (8, 22),
+    8: (16, 34),
+    9: (22, 40),
+    10: (28, 52),
+    12: (44, 85),
+    16: (96, 150),
+}
+# Above 9x9, a clue whose removal takes a longer search to justify stays.
+_MOST_GUESSES = 500
 _MOST_PER_ROUND = 4096
 _FRUITLESS_ROUNDS = 6
 
@@ -156,6 +166,7 @@ def remove_clues(
     order = stream.take(count, cells).argsort(axis=1, kind="stable")
     questions = answers.copy()
     everyone = np.arange(count)
+    max_guesses = None if geometry.size <= 9 else _MOST_GUESSES
     # Most boards lose their first clues without harm: take them together, and put back the rest.
     together = np.minimum(cells * 2 // 5, cells - targets)
     early = np.arange(cells)[None, :] < together[:, None]
@@ -175,7 +186,10 @@ def remove_clues(
         masks = candidates(trial, geometry)
         digit = answers[active, cell].astype(np.uint16) - np.uint16(1)
         masks[cell, np.arange(active.size)] &= ~(np.uint16(1) << digit)
-        free = search(masks, geometry, limit=1).solutions == 0
+        found = search(masks, geometry, limit=1, max_guesses=max_guesses)
+        free = found.solutions == 0
+        if max_guesses is not None:
+            free &= found.guesses <= max_guesses
         questions[active[free], cell[free]] = 0
         clues[active[free]] -= 1
     return questions

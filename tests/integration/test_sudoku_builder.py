@@ -172,6 +172,27 @@ def test_generated_splits_share_no_puzzle_up_to_symmetry(tmp_path: Path) -> None
     assert len(np.unique(np.concatenate(keys))) == 1000
 
 
+def test_a_16x16_set_is_built_augmented_drawn_and_linted(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    arguments = ["--source", "generate", "--size", 16, "--count", 12, "--test-size", 4]
+    stored = ["--num-aug", 2, "--storage", "dense"]
+    assert run(*arguments, *stored, "--output-dir", out).returncode == 0
+    meta = open_dataset(out).meta
+    assert meta.splits["train"].examples == 36
+    assert (meta.vocab_size, meta.seq_len) == (18, 256)
+    assert meta.board == {"height": 16, "width": 16, "box_height": 4, "box_width": 4}
+    for command, words in (("lint", "solved boards"), ("preview", "| F "), ("info", "16")):
+        done = subprocess.run(
+            [sys.executable, "-m", "tools.shards", command, str(out)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert words in done.stdout
+
+
 def blank_out(question: str) -> str:
     return "." * 45 + question[45:]
 

@@ -10,6 +10,7 @@ import pytest
 
 from hrm_scale.base.errors import DataError
 from shards.source.csv_rows import find_files
+from shards.sudoku.board import GEOMETRIES
 from shards.sudoku.csv import check_unique, read_csv
 from tests.support.sudoku_examples import HEADER, puzzles_of, rows_of
 
@@ -19,7 +20,7 @@ def write(path: Path, rows: list[list[str]], header: str = HEADER) -> Path:
     return path
 
 
-@pytest.mark.parametrize("size", [4, 6, 9])
+@pytest.mark.parametrize("size", GEOMETRIES)
 def test_reads_what_was_written(tmp_path: Path, size: int) -> None:
     puzzles = puzzles_of(size).take(np.arange(20))
     read = read_csv(write(tmp_path / "a.csv", rows_of(20, size)))
@@ -39,6 +40,23 @@ def test_gzip_crlf_column_order_and_blank_lines_at_the_end(tmp_path: Path) -> No
     path.write_bytes(gzip.compress((text + "\r\n\r\n").encode("utf-8-sig")))
     plain = read_csv(write(tmp_path / "b.csv", rows))
     assert (read_csv(path).questions == plain.questions).all()
+
+
+def test_digits_above_9_are_letters_of_either_case(tmp_path: Path) -> None:
+    rows = [
+        [source, question.replace(".", "_"), answer, rating]
+        for source, question, answer, rating in rows_of(3, 16)
+    ]
+    assert set(rows[0][2]) == set("123456789ABCDEFG")
+    upper = read_csv(write(tmp_path / "a.csv", rows))
+    small = [[s, q.lower(), a.lower(), r] for s, q, a, r in rows]
+    lower = read_csv(write(tmp_path / "b.csv", small))
+    assert (lower.questions == upper.questions).all()
+    assert (lower.answers == upper.answers).all()
+    assert upper.answers.max() == 16
+    beyond = spoil(rows, 1, 2, "H" + rows[1][2][1:])
+    with pytest.raises(DataError, match="'H' at character 1, allowed are 1-9 and A-G"):
+        read_csv(write(tmp_path / "c.csv", beyond))
 
 
 def test_sample_is_seeded_ordered_and_filtered(tmp_path: Path) -> None:
@@ -128,7 +146,7 @@ def test_a_second_solution_is_found(tmp_path: Path) -> None:
         (b"", "the header lacks source, question, answer, rating"),
         (b"a,b\n1,2\n", "the header lacks"),
         (HEADER.encode(), "holds no puzzles"),
-        (HEADER.encode() + b"s,1.3,123,0\n", "question has 3 characters, allowed are 81"),
+        (HEADER.encode() + b"s,1.3,123,0\n", "question has 3 characters, allowed are 16 "),
         (HEADER.encode() + b"\xff\xfe,1,2,3\n", "not a CSV text file"),
         (HEADER.encode() + b"only-one-field\n", "question has 0 characters"),
     ],

@@ -6,12 +6,12 @@ from functools import cache
 
 import numpy as np
 
-from shards.sudoku.board import GEOMETRIES
+from shards.sudoku.board import GEOMETRIES, SYMBOLS, Geometry
 from shards.sudoku.generate import generate
 from shards.sudoku.puzzles import Puzzles
 
 HEADER = "source,question,answer,rating\n"
-COUNT = {4: 120, 6: 120, 9: 60}
+COUNT = {4: 120, 6: 120, 8: 40, 9: 60, 10: 40, 12: 40, 16: 20}
 
 
 @cache
@@ -19,10 +19,26 @@ def puzzles_of(size: int) -> Puzzles:
     return generate(COUNT[size], GEOMETRIES[size], seed=0)
 
 
+def moved(boards: np.ndarray, geometry: Geometry, seed: int) -> np.ndarray:
+    """Boards `uint8 [n, cells]` under one random symmetry, step by step from its definition."""
+    draw = np.random.default_rng(seed)
+    size, height, width = geometry.size, geometry.box_height, geometry.box_width
+
+    def lines(per_group: int) -> np.ndarray:
+        groups = draw.permutation(size // per_group)
+        return np.concatenate([g * per_group + draw.permutation(per_group) for g in groups])
+
+    grids = boards.reshape(-1, size, size)[:, lines(height)][:, :, lines(width)]
+    if geometry.square_boxes and draw.random() < 0.5:
+        grids = grids.transpose(0, 2, 1)
+    digits = np.concatenate([[0], 1 + draw.permutation(size)]).astype(np.uint8)
+    return digits[grids].reshape(boards.shape)
+
+
 def rows_of(count: int, size: int = 9) -> list[list[str]]:
     """CSV fields of the first `count` puzzles: sources s0, s1, s2 in turn, rating = place."""
     puzzles = puzzles_of(size).take(np.arange(count))
     return [
-        [f"s{i % 3}", "".join(map(str, q)).replace("0", "."), "".join(map(str, a)), str(i)]
+        [f"s{i % 3}", "".join(SYMBOLS[d] for d in q), "".join(SYMBOLS[d] for d in a), str(i)]
         for i, (q, a) in enumerate(zip(puzzles.questions, puzzles.answers, strict=True))
     ]

@@ -24,7 +24,7 @@ def geometry_of(meta: DatasetMeta) -> board.Geometry:
         )
         sound = (
             geometry.box_height * geometry.box_width == geometry.size == meta.board["width"]
-            and 1 < geometry.size <= 9
+            and 1 < geometry.size <= board.MAX_SIZE
             and meta.seq_len == geometry.cells
             and meta.vocab_size == geometry.vocab_size
         )
@@ -33,7 +33,8 @@ def geometry_of(meta: DatasetMeta) -> board.Geometry:
     if not sound:
         raise DataError(
             f"dataset.json: board {meta.board} with seq_len {meta.seq_len} and vocab_size "
-            f"{meta.vocab_size} is not a Sudoku up to 9x9: build the data set again"
+            f"{meta.vocab_size} is not a Sudoku up to {board.MAX_SIZE}x{board.MAX_SIZE}: "
+            "build the data set again"
         )
     return geometry
 

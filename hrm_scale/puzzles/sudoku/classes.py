@@ -2,8 +2,9 @@
 
 The symmetries of a board: relabelling digits, permuting bands, rows in a band, stacks, columns in a
 stack, and transposing where boxes are square. For 4x4 and 6x6 there are few enough to try them all,
-so the canonical form is exact. For 9x9 an invariant fingerprint is used: equivalent puzzles always
-have equal fingerprints, and others share one so rarely that treating them as equal costs nothing.
+so the canonical form is exact. For larger boards an invariant fingerprint is used: equivalent
+puzzles always have equal fingerprints, and others share one so rarely that treating them as equal
+costs nothing.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def canonical_forms(questions: np.ndarray, answers: np.ndarray, geometry: Geomet
 def relabel(boards: np.ndarray) -> np.ndarray:
     """Digits renamed 1, 2, 3 ... in the order in which they first occur: uint8 [n, cells]."""
     count, cells = boards.shape
-    name = np.zeros((count, 10), np.uint8)
+    name = np.zeros((count, int(boards.max(initial=0)) + 1), np.uint8)
     used = np.zeros(count, np.uint8)
     result = np.empty_like(boards)
     index = np.arange(count)
