@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hrm_scale.base.statistics import exact_row
 from hrm_scale.data.format.meta import DatasetMeta
-from hrm_scale.evaluation.interval import wilson
 from hrm_scale.evaluation.rollout import Answers
 
 _SOURCES = 256  # a source is a uint8
@@ -67,20 +67,10 @@ class Breakdown:
         for table, labels in names.items():
             counts = sums[table].long().tolist()
             rows = [
-                _row(label, *pair) for label, pair in zip(labels, counts, strict=False) if pair[0]
+                {"name": label, **exact_row(exact, count)}
+                for label, (count, exact) in zip(labels, counts, strict=False)
+                if count
             ]
             if len(rows) > 1:
                 tables[table] = rows
         return tables
-
-
-def _row(name: str, count: int, exact: int) -> dict[str, Any]:
-    low, high = wilson(exact, count)
-    return {
-        "name": name,
-        "count": count,
-        "exact": exact,
-        "exact_accuracy": exact / count,
-        "low": low,
-        "high": high,
-    }

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from hrm_scale.base.files import replace_file
+from hrm_scale.base.statistics import wilson
 from hrm_scale.base.untrusted import printable
 from hrm_scale.config.counts import parse_counts
 from hrm_scale.evaluation.arc.aggregate import with_earlier, write_votes
 from hrm_scale.evaluation.arc.score import score, submission
 from hrm_scale.evaluation.arc.subsample import augmentation_curve
 from hrm_scale.evaluation.failures import render
-from hrm_scale.evaluation.interval import wilson
 from hrm_scale.evaluation.plots import missing, plot_augmentations, plot_scaling, plot_steps
 from hrm_scale.evaluation.report import render_curve, render_more, render_results, render_score
 from hrm_scale.evaluation.scaling import render_scaling

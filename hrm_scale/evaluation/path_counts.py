@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hrm_scale.base.statistics import wilson
 from hrm_scale.data.format.meta import DatasetMeta
-from hrm_scale.evaluation.interval import wilson
 from hrm_scale.evaluation.rollout import Answers
 
 

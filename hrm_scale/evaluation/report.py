@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from hrm_scale.base.statistics import wilson
 from hrm_scale.base.untrusted import printable
-from hrm_scale.evaluation.interval import wilson
 from hrm_scale.reporting.lines import duration
 
 if TYPE_CHECKING:

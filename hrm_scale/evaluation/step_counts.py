@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hrm_scale.evaluation.interval import wilson
+from hrm_scale.base.statistics import exact_row
 from hrm_scale.evaluation.rollout import Answers
 
 _COLUMNS = ("count", "exact", "share", "q_right")
@@ -46,15 +46,10 @@ class StepCounts:
         rows = []
         for step, number in self._rows.items():
             count, exact, share, right = sums["steps"][number].tolist()
-            low, high = wilson(int(exact), int(count))
             rows.append(
                 {
                     "steps": step,
-                    "count": int(count),
-                    "exact": int(exact),
-                    "exact_accuracy": exact / max(count, 1),
-                    "low": low,
-                    "high": high,
+                    **exact_row(int(exact), int(count)),
                     "accuracy": share / max(count, 1),
                     "q_halt_accuracy": right / max(count, 1),
                 }

@@ -7,13 +7,12 @@ import math
 from pathlib import Path
 
 import numpy as np
-import pytest
 
+from hrm_scale.base.statistics import wilson
 from hrm_scale.evaluation.arc.rows import ArcRows
 from hrm_scale.evaluation.arc.score import Estimate, score, submission
 from hrm_scale.evaluation.arc.task_votes import Candidate, TaskVotes, rank
 from hrm_scale.evaluation.arc.votes import ArcVotes
-from hrm_scale.evaluation.interval import mean_interval, wilson
 from tests.support.arc_asked import Grid, asked, tokens_for, variants
 
 RIGHT, WRONG = b"1/2", b"345"
@@ -96,43 +95,3 @@ def test_submission_of_real_votes_is_in_the_order_of_the_pairs(tmp_path: Path) -
     votes.add(numbers, tokens_for(rows, numbers.tolist(), wanted), np.ones(9))
     content = submission(votes.merge([votes.parts()]))
     assert [entry["attempt_1"] for entry in content["x"]] == [[[5, n]] for n in (1, 2, 3)]
-
-
-# --- intervals ------------------------------------------------------------------------------------
-
-
-def test_wilson_is_where_the_score_test_ends() -> None:
-    """Its ends are the rates p with (x/n - p)^2 = z^2 p (1 - p) / n: Wilson's definition."""
-    for successes, trials in ((1, 2), (40, 400), (399, 400), (3, 7)):
-        for end in wilson(successes, trials):
-            gap = (successes / trials - end) ** 2 - 1.959963984540054**2 * end * (1 - end) / trials
-            assert abs(gap) < 1e-12
-    low, high = wilson(0, 10)
-    assert (low, round(high, 4)) == (0.0, 0.2775)
-    low, high = wilson(10, 10)
-    assert (round(low, 4), high) == (0.7225, 1.0)
-    assert wilson(0, 0) == (0.0, 1.0)
-    with pytest.raises(ValueError, match="3 successes of 2"):
-        wilson(3, 2)
-
-
-def test_interval_of_a_mean() -> None:
-    values = [0.0, 0.5, 1.0, 1.0, 0.5, 0.0, 0.5, 0.5]
-    half = 1.959963984540054 * np.std(values, ddof=1) / math.sqrt(8)
-    assert mean_interval(values) == pytest.approx((0.5 - half, 0.5 + half))
-    assert mean_interval([0.0, 0.0, 1.0])[0] == 0.0
-    assert mean_interval([1.0] * 5) == wilson(5, 5)
-    assert mean_interval([0.25]) == wilson(0.25, 1)
-    assert mean_interval([]) == (0.0, 1.0)
-
-
-def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
-    random = np.random.default_rng(0)
-    hits = {"wilson": 0, "mean": 0}
-    for _ in range(2000):
-        solved = random.random((100, 2)) < 0.3
-        low, high = wilson(int(solved[:, 0].sum()), 100)
-        hits["wilson"] += low <= 0.3 <= high
-        low, high = mean_interval(solved.mean(axis=1).tolist())
-        hits["mean"] += low <= 0.3 <= high
-    assert all(0.93 < count / 2000 < 0.97 for count in hits.values()), hits

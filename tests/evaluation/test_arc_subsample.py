@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hrm_scale.base.statistics import mean_interval
 from hrm_scale.evaluation.arc.rows import ArcRows
 from hrm_scale.evaluation.arc.score import score
 from hrm_scale.evaluation.arc.subsample import (
@@ -21,7 +22,6 @@ from hrm_scale.evaluation.arc.subsample import (
 )
 from hrm_scale.evaluation.arc.task_votes import TaskVotes, rank
 from hrm_scale.evaluation.arc.votes import ArcVotes
-from hrm_scale.evaluation.interval import mean_interval
 from tests.support.arc_asked import Grid, asked, tokens_for, variants
 
 GRIDS: list[Grid] = [[[1, 1], [1, 0]], [[2]], [[0, 3, 3]], [[4], [4]]]

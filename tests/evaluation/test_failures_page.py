@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from benchmarks.tiny.data_sets import sudoku_meta
+from hrm_scale.base.statistics import wilson
 from hrm_scale.evaluation.failures import Failures, render
 from hrm_scale.evaluation.failures.facts import KINDS
-from hrm_scale.evaluation.interval import wilson
 from tests.support.failure_cases import CLUES, META, RIGHT, WRONG, feed, report_of, told
 
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from benchmarks.tiny.models import IGNORED, random_batch, tiny_model
+from hrm_scale.base.statistics import wilson
 from hrm_scale.data.format.meta import DatasetMeta
 from hrm_scale.evaluation import plots
-from hrm_scale.evaluation.interval import wilson
 from hrm_scale.evaluation.rollout import Asked, rollout
 from hrm_scale.evaluation.scaling import Scaling, render_scaling
 from hrm_scale.evaluation.scaling.selection import METHODS, right_by_method, same_answers

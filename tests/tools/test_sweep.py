@@ -33,7 +33,7 @@ from tools.sweep.cli import main
 from tools.sweep.grid import Grid, default_folder, make_grid, split_values
 from tools.sweep.plot import mean_and_range, read_curve
 from tools.sweep.runner import Failure, environment, last_line, visible_devices
-from tools.sweep.statistics import EXAMPLES, SEEDS, interval_of, t_quantile, wilson
+from tools.sweep.statistics import EXAMPLES, SEEDS, interval_of
 from tools.sweep.table import BELOW, BEST, OPEN, UNKNOWN, as_text, conclusions, make_rows
 
 
@@ -145,49 +145,6 @@ def test_the_folder_is_that_of_settings_and_axes_not_of_their_values() -> None:
     assert one.name.startswith("demo-lr-seed-")
     assert one != default_folder(grid_of("experiment=demo lr=1e-3,1e-4 seed=0 max_steps=5"))
     assert one != default_folder(grid_of("experiment=demo beta1=0.8,0.9 seed=0"))
-
-
-@pytest.mark.parametrize(
-    ("freedom", "expected"),
-    # From published tables of Student's t, two-sided 95 %.
-    [(1, 12.706), (2, 4.303), (3, 3.182), (4, 2.776), (5, 2.571), (9, 2.262), (30, 2.042)],
-)
-def test_quantiles_of_student(freedom: int, expected: float) -> None:
-    assert t_quantile(0.95, freedom) == pytest.approx(expected, abs=5e-4)
-
-
-def test_more_quantiles_of_student() -> None:
-    assert t_quantile(0.99, 2) == pytest.approx(9.925, abs=5e-4)
-    assert t_quantile(0.5, 1) == pytest.approx(1.0)
-    assert t_quantile(0.95, 5000) == pytest.approx(1.96, abs=1e-3)
-    for level, freedom in ((0.0, 3), (1.0, 3), (0.95, 0)):
-        with pytest.raises(ValueError, match="quantile"):
-            t_quantile(level, freedom)
-
-
-@given(freedom=st.integers(1, 40), level=st.floats(0.05, 0.99))
-@settings(deadline=None, max_examples=25)
-def test_the_quantile_encloses_its_share_of_the_density(freedom: int, level: float) -> None:
-    # By integration: x = sqrt(freedom) tan(a) makes the density proportional to cos^(freedom-1).
-    end = math.atan2(t_quantile(level, freedom), math.sqrt(freedom))
-
-    def area(to: float) -> float:
-        middle = (np.arange(20_000) + 0.5) / 20_000 * to
-        return float(np.mean(np.cos(middle) ** (freedom - 1)) * to)
-
-    assert area(end) / area(math.pi / 2) == pytest.approx(level, abs=1e-5)
-
-
-def test_wilson() -> None:
-    # The textbook's: 8 of 10.
-    found = wilson(0.8, 10)
-    assert (found.low, found.high) == (
-        pytest.approx(0.4902, abs=1e-4),
-        pytest.approx(0.9433, abs=1e-4),
-    )
-    assert wilson(0.0, 500).low == pytest.approx(0, abs=1e-9)
-    assert 0 < wilson(0.0, 500).high < 0.01
-    assert wilson(1.0, 500).high == pytest.approx(1)
 
 
 def test_which_interval() -> None:

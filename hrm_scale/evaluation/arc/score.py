@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hrm_scale.base.statistics import mean_interval, wilson
 from hrm_scale.evaluation.arc.grid_text import to_rows
 from hrm_scale.evaluation.arc.task_votes import PairVotes, TaskVotes
-from hrm_scale.evaluation.interval import mean_interval, wilson
 
 PASS_K = (1, 2, 5, 10, 100, 1000)
 ATTEMPTS = 2

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from hrm_scale.base.counter import make_key, permutations
+from hrm_scale.base.statistics import Z95, mean_interval
 from hrm_scale.evaluation.arc.task_votes import TaskVotes
-from hrm_scale.evaluation.interval import Z95, mean_interval
 
 COUNTS = (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 300, 600)
 CURVE_K = (1, 2)

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hrm_scale.base.statistics import exact_row
 from hrm_scale.data.format.meta import DatasetMeta
-from hrm_scale.evaluation.interval import wilson
 from hrm_scale.evaluation.rollout import Asked
 from hrm_scale.evaluation.scaling.selection import METHODS, right_by_method, same_answers
 from hrm_scale.evaluation.scaling.trajectories import Variety, follow
@@ -147,17 +147,12 @@ class Scaling:
         return counts
 
     def _row(self, method: str, k: int, steps: int, count: int, exact: int) -> dict[str, Any]:
-        low, high = wilson(exact, count)
         config = self._reasoner.config
         return {
             "method": method,
             "trajectories": k,
             "steps": steps,
-            "count": count,
-            "exact": exact,
-            "exact_accuracy": exact / max(count, 1),
-            "low": low,
-            "high": high,
+            **exact_row(exact, count),
             "act_steps": k * steps,
             "flops": k * (steps * reasoning_flops(config, 1) + head_flops(config, 1)),
         }

@@ -1,15 +1,17 @@
-"""How far a measured rate may be from the true one: 95 % confidence intervals."""
+"""Statistics of measured numbers: 95 % confidence intervals of rates and means."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
+LEVEL = 0.95
 Z95 = 1.959963984540054
 """The normal distribution has 95 % between -Z95 and Z95."""
 
 
-def wilson(successes: float, trials: int) -> tuple[float, float]:
+def wilson(successes: float, trials: float) -> tuple[float, float]:
     """The score interval of a proportion of independent trials, (low, high) in 0 ... 1.
 
     Wilson (1927), "Probable inference, the law of succession, and statistical inference", J. Amer.
@@ -28,6 +30,13 @@ def wilson(successes: float, trials: int) -> tuple[float, float]:
     return low, 1.0 if successes == trials else min(1.0, centre + half)
 
 
+def exact_row(exact: int, count: int) -> dict[str, float]:
+    """Columns of a table of exact accuracy: `count`, `exact` and the rate with its `wilson`."""
+    low, high = wilson(exact, count)
+    rate = exact / max(count, 1)
+    return {"count": count, "exact": exact, "exact_accuracy": rate, "low": low, "high": high}
+
+
 def mean_interval(values: Sequence[float]) -> tuple[float, float]:
     """The normal interval of the mean of independent values in 0 ... 1, cut to 0 ... 1.
 
@@ -43,3 +52,31 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float]:
     spread = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (count - 1))
     half = Z95 * spread / math.sqrt(count)
     return max(0.0, mean - half), min(1.0, mean + half)
+
+
+@lru_cache(maxsize=256)
+def t_quantile(level: float, freedom: int) -> float:
+    """The t with P(-t < T < t) = `level`, for T of Student's distribution with `freedom` degrees of
+    freedom. Raises ValueError outside 0 < level < 1 and freedom >= 1."""
+    if not 0 < level < 1 or freedom < 1:
+        raise ValueError(f"no quantile for level={level} and freedom={freedom}")
+    low, high = 0.0, 1.0
+    while _within(high, freedom) < level:
+        low, high = high, 2 * high
+    while low < (middle := (low + high) / 2) < high:
+        low, high = (middle, high) if _within(middle, freedom) < level else (low, middle)
+    return high
+
+
+def _within(t: float, freedom: int) -> float:
+    """P(-t < T < t) by the finite series for whole degrees of freedom (Abramowitz and Stegun, 1964,
+    26.7.3 and 26.7.4)."""
+    angle = math.atan2(t, math.sqrt(freedom))
+    sine, cosine = math.sin(angle), math.cos(angle)
+    odd = freedom % 2
+    term = cosine if odd else 1.0
+    total = term if freedom > 1 else 0.0
+    for number in range(2 + odd, freedom - 1, 2):
+        term *= cosine * cosine * (number - 1) / number
+        total += term
+    return 2 / math.pi * (angle + sine * total) if odd else sine * total
