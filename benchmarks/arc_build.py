@@ -19,8 +19,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.provenance import provenance
-from hrm_scale.base.command_line import Parser
+from benchmarks.provenance import write_results
+from hrm_scale.base.command_line import Parser, positive
 from hrm_scale.base.errors import HrmError, run_cli
 
 _CALL = """\
@@ -54,16 +54,14 @@ def main(argv: list[str]) -> int:
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     report = {
-        **provenance("benchmarks.arc_build", argv, ["numpy", "zstandard", "xxhash"]),
         "load": os.getloadavg(),
         "runs": runs,
         "missed": missed,
         "targets": _targets(runs),
     }
     _show(report)
-    if arguments.output:
-        arguments.output.parent.mkdir(parents=True, exist_ok=True)
-        arguments.output.write_text(json.dumps(report, indent=1) + "\n")
+    packages = ["numpy", "zstandard", "xxhash"]
+    write_results(arguments.output, "benchmarks.arc_build", argv, packages, report)
     return 0
 
 
@@ -75,10 +73,10 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     add = parser.add_argument
     add("--dataset-dirs", type=Path, nargs="+", required=True, metavar="DIR", help="ARC folders")
     add("--reference", type=Path, metavar="DIR", help="the published HRM repository")
-    add("--num-aug", type=int, default=20, metavar="N", help="default %(default)s")
+    add("--num-aug", type=positive, default=20, metavar="N", help="default %(default)s")
     add(
         "--full-aug",
-        type=int,
+        type=positive,
         default=1000,
         metavar="N",
         help="of one more online run; the published builder's cost there is extrapolated from its "

@@ -17,9 +17,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.provenance import provenance
+from benchmarks.provenance import write_results
 from benchmarks.step import CONFIGS
-from hrm_scale.base.command_line import Parser
+from hrm_scale.base.command_line import Parser, positive
 from hrm_scale.base.errors import run_cli
 
 # name: processes, DeepSpeed's zero_optimization
@@ -37,10 +37,12 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser = Parser(prog="python -m benchmarks.engines", description=__doc__)
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES))
     parser.add_argument("--config", choices=CONFIGS, default="sudoku27m")
-    parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--rows", type=int, help="global batch (default: the configuration's)")
-    parser.add_argument("--identifiers", type=int, default=1000, help="rows of the puzzle table")
-    parser.add_argument("--steps", type=int, default=7, help="timed steps of each engine")
+    parser.add_argument("--processes", type=positive, default=2)
+    parser.add_argument("--rows", type=positive, help="global batch (default: the configuration's)")
+    parser.add_argument(
+        "--identifiers", type=positive, default=1000, help="rows of the puzzle table"
+    )
+    parser.add_argument("--steps", type=positive, default=7, help="timed steps of each engine")
     parser.add_argument("--output", type=Path, help="also write the figures as JSON")
     return parser.parse_args(arguments)
 
@@ -60,11 +62,8 @@ def main(arguments: list[str]) -> int:
         print(format_row(row), flush=True)
     print("ratio: time against the first row. cost: share of the step that exchanging takes (DDP)")
     print("flight: share of the step with a collective under way, waiting for other ranks included")
-    if options.output:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        packages = ["torch", "accelerate", "deepspeed"]
-        document = {**provenance("benchmarks.engines", arguments, packages), "rows": rows}
-        options.output.write_text(json.dumps(document, indent=1) + "\n")
+    packages = ["torch", "accelerate", "deepspeed"]
+    write_results(options.output, "benchmarks.engines", arguments, packages, {"rows": rows})
     return 0
 
 

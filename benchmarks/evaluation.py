@@ -10,15 +10,14 @@ Rounds take turns, so that a noisy machine is noisy for all; figures are medians
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.provenance import provenance
-from hrm_scale.base.command_line import Parser
+from benchmarks.provenance import write_results
+from hrm_scale.base.command_line import Parser, positive
 from hrm_scale.base.errors import run_cli
 
 WAYS = ("reference", "full", "early exit")
@@ -28,17 +27,13 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser = Parser(prog="python -m benchmarks.evaluation", description=__doc__)
     parser.add_argument("checkpoint", type=Path, help="folder of a run or a checkpoint")
     parser.add_argument("--data", type=Path, help="data set; default: the run's own")
-    parser.add_argument("--limit", type=int, default=500, help="puzzles, a seeded subset")
-    parser.add_argument("--batch", type=int, help="slots; default: the run's global batch")
-    parser.add_argument("--steps", type=int, help="halt_max_steps; default: as trained")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--limit", type=positive, default=500, help="puzzles, a seeded subset")
+    parser.add_argument("--batch", type=positive, help="slots; default: the run's global batch")
+    parser.add_argument("--steps", type=positive, help="halt_max_steps; default: as trained")
+    parser.add_argument("--rounds", type=positive, default=5)
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--output", type=Path, help="also write the figures as JSON")
-    options = parser.parse_args(arguments)
-    for name in ("limit", "rounds"):
-        if getattr(options, name) < 1:
-            parser.error(f"--{name} must be at least 1")
-    return options
+    return parser.parse_args(arguments)
 
 
 def main(arguments: list[str]) -> int:
@@ -80,10 +75,8 @@ def main(arguments: list[str]) -> int:
             f"{name:12} {row['puzzles_per_second']:10.1f} {row['ratio']:7.2f}"
             f" {row['exact_accuracy']:8.4f} {row['mean_steps']:11.2f}"
         )
-    if options.output:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        head = provenance("benchmarks.evaluation", arguments, ["torch", "numpy"])
-        options.output.write_text(json.dumps({**head, "rows": rows}, indent=1) + "\n")
+    packages = ["torch", "numpy"]
+    write_results(options.output, "benchmarks.evaluation", arguments, packages, {"rows": rows})
     return 0
 
 

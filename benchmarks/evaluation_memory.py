@@ -7,15 +7,14 @@ that votes can ask for, and evaluates seeded subsets, each in a process of its o
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.provenance import provenance
-from hrm_scale.base.command_line import Parser
+from benchmarks.provenance import write_results
+from hrm_scale.base.command_line import Parser, positive
 from hrm_scale.base.errors import EnvironmentProblem, run_cli
 
 GRIDS = (1_000, 3_000, 10_000, 30_000, 100_000)
@@ -58,7 +57,7 @@ print(f"PEAK {peak:.1f} {found['seconds']:.1f} {int(found['results']['count'])}"
 def main(arguments: list[str]) -> int:
     parser = Parser(prog="python -m benchmarks.evaluation_memory", description=__doc__)
     parser.add_argument("--dataset-dirs", nargs="+", type=Path, required=True, help="as shards.arc")
-    parser.add_argument("--grids", nargs="+", type=int, default=list(GRIDS))
+    parser.add_argument("--grids", nargs="+", type=positive, default=list(GRIDS))
     parser.add_argument("--output", type=Path, help="write the figures as JSON, and a plot beside")
     options = parser.parse_args(arguments)
     rows: list[dict[str, Any]] = []
@@ -71,10 +70,11 @@ def main(arguments: list[str]) -> int:
             peak, seconds, count = (float(word) for word in line.split()[1:])
             rows.append({"grids": int(count), "peak_mib": peak, "seconds": seconds})
             print(f"{int(count):8} {peak:9.1f} {seconds:8.1f}", flush=True)
+    packages = ["torch", "numpy"]
+    write_results(
+        options.output, "benchmarks.evaluation_memory", arguments, packages, {"rows": rows}
+    )
     if options.output:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        head = provenance("benchmarks.evaluation_memory", arguments, ["torch", "numpy"])
-        options.output.write_text(json.dumps({**head, "rows": rows}, indent=1) + "\n")
         _draw(rows, options.output.with_suffix(".png"))
     return 0
 

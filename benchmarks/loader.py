@@ -17,8 +17,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.provenance import provenance
-from hrm_scale.base.command_line import Parser
+from benchmarks.provenance import write_results
+from hrm_scale.base.command_line import Parser, positive
 from hrm_scale.base.errors import HrmError, run_cli
 
 if TYPE_CHECKING:
@@ -86,7 +86,6 @@ def main(argv: list[str]) -> int:
         published, small = loader_sets.published_and_online(dataset) or (0, 0)
         variants = dataset.meta.augmentation.get("count", 0)
         report = {
-            **provenance("benchmarks.loader", argv, ["torch", "numpy", "webdataset", "xxhash"]),
             "data": {
                 "kind": dense.meta.kind,
                 "fingerprint": dense.meta.fingerprint,
@@ -109,9 +108,8 @@ def main(argv: list[str]) -> int:
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     loader_targets.show(report)
-    if arguments.output:
-        arguments.output.parent.mkdir(parents=True, exist_ok=True)
-        arguments.output.write_text(json.dumps(report, indent=1) + "\n")
+    packages = ["torch", "numpy", "webdataset", "xxhash"]
+    write_results(arguments.output, "benchmarks.loader", argv, packages, report)
     return 0
 
 
@@ -127,10 +125,10 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         "--dense", type=Path, metavar="DIR", help="the same dense (default: made of DIR)"
     )
     parser.add_argument(
-        "--examples", type=int, help="read per run (default 1,000,000, of ARC 400,000)"
+        "--examples", type=positive, help="read per run (default 1,000,000, of ARC 400,000)"
     )
-    parser.add_argument("--batch", type=int, default=768, help="default %(default)s")
-    parser.add_argument("--repeats", type=int, default=3, help="default %(default)s")
+    parser.add_argument("--batch", type=positive, default=768, help="default %(default)s")
+    parser.add_argument("--repeats", type=positive, default=3, help="default %(default)s")
     parser.add_argument(
         "--seconds", type=float, default=4.0, help="limit for one run (default %(default)s)"
     )

@@ -9,7 +9,6 @@ a save in it.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import tempfile
 import time
@@ -17,8 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.provenance import provenance
-from hrm_scale.base.command_line import Parser
+from benchmarks.provenance import write_results
+from hrm_scale.base.command_line import Parser, positive
 from hrm_scale.base.errors import EXIT_OK, run_cli
 
 MIB = 1 << 20
@@ -26,14 +25,11 @@ MIB = 1 << 20
 
 def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     parser = Parser(prog="python -m benchmarks.save", description=__doc__)
-    parser.add_argument("--saves", type=int, default=5, help="saves of each kind")
-    parser.add_argument("--every", type=int, default=6, help="steps between two saves")
-    parser.add_argument("--batch", type=int, default=32, help="global batch size")
+    parser.add_argument("--saves", type=positive, default=5, help="saves of each kind")
+    parser.add_argument("--every", type=positive, default=6, help="steps between two saves")
+    parser.add_argument("--batch", type=positive, default=32, help="global batch size")
     parser.add_argument("--output", type=Path, help="also write the figures as JSON")
     options, settings = parser.parse_known_args(arguments)
-    for name in ("saves", "every", "batch"):
-        if getattr(options, name) < 1:
-            parser.error(f"--{name} must be at least 1")
     if bad := [text for text in settings if text.startswith("-")]:
         parser.error(f"unknown option {bad[0]} (KEY=VALUE settings of a run may follow)")
     return options, settings
@@ -54,20 +50,18 @@ def main(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="hrm-scale-save-") as folder:
         figures, parts, facts = measure(options, settings, Path(folder))
     report(figures, parts, facts)
-    if options.output:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        document = {
-            **provenance("benchmarks.save", arguments, ["torch", "accelerate", "numpy"]),
-            **facts,
-            "bytes": parts,
-            "seconds": {
-                "blocked": figures.waits,
-                "background_write": figures.written,
-                "quiet_steps": figures.quiet,
-                "steps_during_a_save": figures.during,
-            },
-        }
-        options.output.write_text(json.dumps(document, indent=1) + "\n")
+    packages = ["torch", "accelerate", "numpy"]
+    results = {
+        **facts,
+        "bytes": parts,
+        "seconds": {
+            "blocked": figures.waits,
+            "background_write": figures.written,
+            "quiet_steps": figures.quiet,
+            "steps_during_a_save": figures.during,
+        },
+    }
+    write_results(options.output, "benchmarks.save", arguments, packages, results)
     return EXIT_OK
 
 

@@ -16,8 +16,8 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.provenance import provenance
-from hrm_scale.base.command_line import Parser
+from benchmarks.provenance import write_results
+from hrm_scale.base.command_line import Parser, positive
 from hrm_scale.base.errors import run_cli
 
 
@@ -55,8 +55,10 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         choices=("eager", "compiled", "reference-style"),
         default=["reference-style", "eager", "compiled"],
     )
-    parser.add_argument("--rows", type=int, help="rows of the batch (default: per configuration)")
-    parser.add_argument("--steps", type=int, default=7, help="timed steps of each variant")
+    parser.add_argument(
+        "--rows", type=positive, help="rows of the batch (default: per configuration)"
+    )
+    parser.add_argument("--steps", type=positive, default=7, help="timed steps of each variant")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--output", type=Path, help="also write the figures as JSON")
     parser.add_argument("--one", help=argparse.SUPPRESS)
@@ -89,13 +91,8 @@ def main(arguments: list[str]) -> int:
                 rows.append(row)
                 print(format_row(row), flush=True)
     print("share: of the machine's matrix rate in that process; ratio: time against the first row")
-    if options.output:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        document = {
-            **provenance("benchmarks.step", arguments, ["torch", "accelerate"]),
-            "rows": rows,
-        }
-        options.output.write_text(json.dumps(document, indent=1) + "\n")
+    packages = ["torch", "accelerate"]
+    write_results(options.output, "benchmarks.step", arguments, packages, {"rows": rows})
     return 0
 
 

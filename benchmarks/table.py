@@ -17,8 +17,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.provenance import provenance
-from hrm_scale.base.command_line import Parser
+from benchmarks.provenance import write_results
+from hrm_scale.base.command_line import Parser, positive
 from hrm_scale.base.errors import EnvironmentProblem, run_cli
 
 PLACEMENTS = ("device", "host", "sharded")
@@ -27,19 +27,18 @@ MIB = 1 << 20
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     parser = Parser(prog="python -m benchmarks.table", description=__doc__)
-    parser.add_argument("--rows", type=int, default=1_000_000, help="identifiers of the table")
-    parser.add_argument("--width", type=int, default=512)
-    parser.add_argument("--ranks", type=int, default=2, help="processes to start")
-    parser.add_argument("--batch", type=int, default=768, help="slots of all ranks together")
+    parser.add_argument("--rows", type=positive, default=1_000_000, help="identifiers of the table")
+    parser.add_argument("--width", type=positive, default=512)
+    parser.add_argument("--ranks", type=positive, default=2, help="processes to start")
+    parser.add_argument("--batch", type=positive, default=768, help="slots of all ranks together")
     parser.add_argument("--busy", type=float, default=0.5, help="share of slots that keep theirs")
     parser.add_argument("--placements", nargs="+", choices=PLACEMENTS, default=list(PLACEMENTS))
-    parser.add_argument("--steps", type=int, default=20, help="timed steps, after 3 to warm up")
+    parser.add_argument(
+        "--steps", type=positive, default=20, help="timed steps, after 3 to warm up"
+    )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--output", type=Path, help="also write the figures as JSON")
     options = parser.parse_args(arguments)
-    for name in ("rows", "width", "ranks", "batch", "steps"):
-        if getattr(options, name) < 1:
-            parser.error(f"--{name} must be at least 1")
     if options.batch % options.ranks:
         parser.error(f"--batch {options.batch} is no multiple of --ranks {options.ranks}")
     return options
@@ -62,13 +61,8 @@ def main(arguments: list[str]) -> int:
             rows.append(row)
             print(format_row(row), flush=True)
     print(LEGEND)
-    if options.output:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        document = {
-            **provenance("benchmarks.table", arguments, ["torch", "accelerate", "numpy"]),
-            "rows": rows,
-        }
-        options.output.write_text(json.dumps(document, indent=1) + "\n")
+    packages = ["torch", "accelerate", "numpy"]
+    write_results(options.output, "benchmarks.table", arguments, packages, {"rows": rows})
     return 0 if all(row["max_difference"] == 0 for row in rows) else 1
 
 

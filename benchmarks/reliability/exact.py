@@ -11,11 +11,9 @@ ok. ``--only WORD ...`` takes the rows that contain all of these words.
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import signal
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -41,6 +39,8 @@ from benchmarks.reliability.ways import (
     write_data,
 )
 from benchmarks.tiny.runs import saved_steps
+from hrm_scale.base.command_line import Parser
+from hrm_scale.base.errors import run_cli
 
 STEPS, EVALUATED = 21, 8  # the first step is that of the checkpoint all runs go on from
 SETTINGS: dict[str, Any] = {
@@ -190,10 +190,12 @@ class Matrix:
         return "; ".join(found) or "ok"
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description="Exact resume, as a table.")
+def main(arguments: list[str]) -> int:
+    parser = Parser(
+        prog="python -m benchmarks.reliability.exact", description="Exact resume, as a table."
+    )
     parser.add_argument("--only", nargs="+", default=[], metavar="WORD", help="rows with all these")
-    only = parser.parse_args().only
+    only = parser.parse_args(arguments).only
     chosen = [row for row in rows() if all(word in str(row) for word in only)]
     begun, missed = time.monotonic(), 0
     with tempfile.TemporaryDirectory() as scratch:
@@ -210,4 +212,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_cli(main)

@@ -10,12 +10,10 @@ command. Exit status 0 when the ends are equal bit for bit, 1 with what differs 
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -35,6 +33,8 @@ from benchmarks.reliability.promises import (
     wait_for_end,
 )
 from benchmarks.reliability.victim import PHASES, Victim
+from hrm_scale.base.command_line import Parser, natural, positive
+from hrm_scale.base.errors import run_cli
 
 ENGINES = {"plain": None, "zero1": 1, "zero2": 2, "zero3": 3}
 _START_STEP = 5
@@ -215,16 +215,16 @@ def _keywords(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name.replace(".", "__"): value for name, value in settings.items()}
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="python -m benchmarks.reliability.torture",
         description="Kill a training run again and again; its end must not show it.",
     )
     add = parser.add_argument
-    add("--kills", type=int, default=20, metavar="N", help="how many (default: 20)")
-    add("--seed", type=int, default=7, metavar="S", help="of settings and moments (default: 7)")
+    add("--kills", type=positive, default=20, metavar="N", help="how many (default: 20)")
+    add("--seed", type=natural, default=7, metavar="S", help="of settings and moments (default: 7)")
     add("--engine", choices=list(ENGINES), default="plain", help="default: plain")
-    add("--world", type=int, metavar="N", help="processes (default: 1; ZeRO engines: 2)")
+    add("--world", type=positive, metavar="N", help="processes (default: 1; ZeRO engines: 2)")
     add("--compile", action="store_true", help="compile the model, and kill that too")
     add("--keep", type=Path, metavar="DIR", help="keep runs and outputs here, a new folder")
     return parser
@@ -233,8 +233,6 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: list[str]) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
-    if options.kills < 1:
-        parser.error(f"--kills {options.kills}: at least 1")
     if options.keep is not None and options.keep.exists():
         parser.error(f"--keep {options.keep}: exists already, give a new folder")
     world = options.world or (1 if options.engine == "plain" else 2)
@@ -257,4 +255,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run_cli(main)

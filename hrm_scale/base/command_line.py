@@ -1,14 +1,12 @@
-"""Command lines of builders and tools: mistakes are one line, as everywhere."""
+"""Command lines of all programs: the parser, and types of arguments. Mistakes are one line."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from hrm_scale.base.errors import ConfigError, nearest
-
-_MOST = 1 << 53
-_MOST_WORKERS = 1024
 
 
 class Parser(argparse.ArgumentParser):
@@ -39,37 +37,25 @@ class Parser(argparse.ArgumentParser):
         raise ConfigError(f"{message}.{hint} Type `{self.prog} --help` for all options")
 
 
-def natural(text: str) -> int:
-    """A whole number from 0 on, as the `type` of an argument."""
-    value = _whole(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text} is negative, expected 0 or more")
-    return value
+def whole_number(low: int, high: int = 1 << 53) -> Callable[[str], int]:
+    """The `type` of an argument that is a whole number from `low` to `high`."""
+    allowed = f"from {low} to {high}" if high < 1 << 53 else f"of at least {low}"
+
+    def convert(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        if value > 1 << 53:
+            raise argparse.ArgumentTypeError(f"{text[:40]} is larger than any count can be")
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"'{text[:40]}' is not a whole number {allowed}")
+        return value
+
+    return convert
 
 
-def positive(text: str) -> int:
-    """A whole number from 1 on, as the `type` of an argument."""
-    value = _whole(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is too small, expected 1 or more")
-    return value
-
-
-def workers(text: str) -> int:
-    """A number of processes or threads, as the `type` of an argument."""
-    value = positive(text)
-    if value > _MOST_WORKERS:
-        raise argparse.ArgumentTypeError(f"{text} is too large, expected 1 to {_MOST_WORKERS}")
-    return value
-
-
-def _whole(text: str) -> int:
-    value = int(text)
-    if value > _MOST:
-        raise argparse.ArgumentTypeError(f"{text[:40]} is larger than any count can be")
-    return value
-
-
-# argparse names the type in its message: "invalid whole number value: 'x'".
-for _kind in (natural, positive, workers):
-    _kind.__name__ = "whole number"
+natural = whole_number(0)
+positive = whole_number(1)
+workers = whole_number(1, 1024)
+"""A number of processes or threads."""

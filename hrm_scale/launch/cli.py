@@ -14,9 +14,11 @@ import socket
 import struct
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NamedTuple
 
+from hrm_scale.base.command_line import Parser, natural, positive
 from hrm_scale.base.errors import ConfigError, EnvironmentProblem
+from hrm_scale.base.machine import usable_cores
 
 if TYPE_CHECKING:
     from hrm_scale.config.schema import RunConfig
@@ -32,29 +34,6 @@ environment: {PROCESSES} (default of --processes), SLURM_NODEID (default of --no
 """
 
 
-class OneLineParser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line, as all errors of this project are."""
-
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"{message}: {self.prog} --help lists the options")
-
-
-def count(text: str) -> int:
-    """Type of an option: a whole number of at least 1."""
-    return _whole(text, 1)
-
-
-def count_or_none(text: str) -> int:
-    """Type of an option: a whole number of at least 0."""
-    return _whole(text, 0)
-
-
-def _whole(text: str, least: int) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) < least:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of at least {least}")
-    return int(text)
-
-
 def _endpoint(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
@@ -63,38 +42,37 @@ def _endpoint(text: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def _parser() -> OneLineParser:
-    parser = OneLineParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="python -m hrm_scale.launch",
         usage="python -m hrm_scale.launch [OPTION ...] KEY=VALUE ...",
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     add = parser.add_argument
     add("settings", nargs="*", metavar="KEY=VALUE", help="settings of the run")
     add("--show", action="store_true", help="print every setting and its origin, start nothing")
     add("--dry-run", action="store_true", help="print what would run, start nothing")
-    add("--processes", type=count, metavar="N", help="on this node (default: its GPUs, else 1)")
+    add("--processes", type=positive, metavar="N", help="on this node (default: its GPUs, else 1)")
     add(
         "--max-restarts",
-        type=count_or_none,
+        type=natural,
         default=0,
         metavar="N",
         help="start all processes again after a crash, at most N times (default: 0)",
     )
     add(
         "--stop-seconds",
-        type=count,
+        type=positive,
         default=300,
         metavar="S",
         help="how long processes asked to stop may take to save (default: 300)",
     )
     nodes = parser.add_argument_group("several nodes (start the same command on each)")
     add = nodes.add_argument
-    add("--nodes", type=count, default=1, metavar="N", help="how many (default: 1)")
-    add("--node-rank", type=count_or_none, metavar="R", help="which of them this is, from 0")
+    add("--nodes", type=positive, default=1, metavar="N", help="how many (default: 1)")
+    add("--node-rank", type=natural, metavar="R", help="which of them this is, from 0")
     add(
         "--rendezvous",
         type=_endpoint,
@@ -114,7 +92,7 @@ def _parser() -> OneLineParser:
     )
     add(
         "--rendezvous-seconds",
-        type=count,
+        type=positive,
         default=300,
         metavar="S",
         help="how long nodes wait for each other (default: 300)",
@@ -176,7 +154,7 @@ def default_processes(run: RunConfig) -> int:
     """HRM_SCALE_PROCESSES, else one per GPU that the run may use, else 1."""
     if text := os.environ.get(PROCESSES):
         try:
-            return count(text)
+            return positive(text)
         except argparse.ArgumentTypeError as error:
             raise ConfigError(f"{PROCESSES}: {error}") from None
     if run.engine.device == "cpu":
@@ -249,19 +227,13 @@ def _address_towards(host: str, port: int) -> str:
 def _set_environment(address: str, processes: int, arguments: list[str]) -> None:
     """What the workers inherit, unless the user has set it."""
     env = os.environ
-    env.setdefault("OMP_NUM_THREADS", str(max(1, _cores() // processes)))
+    env.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // processes)))
     env.setdefault(
         "HRM_SCALE_COMMAND", shlex.join(["python", "-m", "hrm_scale.launch", *arguments])
     )
     # Gloo takes the interface of the host's name, which is loopback on many machines.
     if interface := _interface_of(address):
         env.setdefault("GLOO_SOCKET_IFNAME", interface)
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _interface_of(address: str) -> str | None:

@@ -69,7 +69,7 @@ def test_several_nodes(started: list[elastic.Job], monkeypatch: pytest.MonkeyPat
 def test_environment_of_the_workers(
     started: list[elastic.Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(launch, "_cores", lambda: 9)
+    monkeypatch.setattr(launch, "usable_cores", lambda: 9)
     launch.main([*RUN, "--processes", "2"])
     assert launch.os.environ["OMP_NUM_THREADS"] == "4"
     assert launch.os.environ["GLOO_SOCKET_IFNAME"] == "lo"

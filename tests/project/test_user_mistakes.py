@@ -346,6 +346,8 @@ TYPED = [
     ("tools.sweep", ("experiment=demo", "data_path=MADE/empty", "--dry-run"), EXIT_DATA),
     *((f"benchmarks.{name}", ("--nope",), EXIT_CONFIG) for name in ("step", "engines", "table")),
     *((f"benchmarks.{name}", ("--nope",), EXIT_CONFIG) for name in ("loader", "arc_build", "save")),
+    ("benchmarks.reliability.exact", ("--nope",), EXIT_CONFIG),
+    ("benchmarks.reliability.torture", ("--kills", "0"), EXIT_CONFIG),
     *(
         (f"benchmarks.{name}", ("--nope",), EXIT_CONFIG)
         for name in ("evaluation", "evaluation_memory")

@@ -171,7 +171,7 @@ def test_kaggle_mistakes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--num-aug", "-1"], "negative"),
+        (["--num-aug", "-1"], "--num-aug"),
         (["--num-augs", "1"], "Did you mean '--num-aug'"),
         (["--subsets", "a"], "goes with --input-file-prefix"),
         (["--input-file-prefix", "p"], "needs --subsets"),

@@ -205,7 +205,7 @@ def test_chosen_metrics(tmp_path: Path) -> None:
         (["--x", "samples"], "needs perf/samples"),
         (["--x", "hours"], "needs perf/samples"),
         (["--x", "flops"], "needs perf/samples"),
-        (["--smooth", "-3"], "not a number of logged points"),
+        (["--smooth", "-3"], "'-3' is not a whole number from 1"),
         (["--x", "days"], "invalid choice: 'days'"),
     ],
 )

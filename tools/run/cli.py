@@ -12,7 +12,7 @@ import argparse
 import json
 from pathlib import Path
 
-from hrm_scale.base.command_line import Parser
+from hrm_scale.base.command_line import Parser, whole_number
 from hrm_scale.base.errors import ConfigError
 from hrm_scale.base.untrusted import printable
 
@@ -57,12 +57,6 @@ def _plot(options: argparse.Namespace) -> int:
     out = draw(options.run_dirs, options.out, metrics, options.x, options.smooth)
     print(printable(f"drawn: {out}"))
     return 0
-
-
-def _smooth(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 1_000_000:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a number of logged points from 1 on")
-    return int(text)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -113,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     plot.add_argument(
         "--smooth",
-        type=_smooth,
+        type=whole_number(1, 1_000_000),
         default=1,
         metavar="N",
         help="average train/... over N logged points; of a single run the points stay visible",

@@ -16,10 +16,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hrm_scale.base.command_line import Parser, natural, positive
 from hrm_scale.base.errors import ConfigError, EnvironmentProblem, HrmError
 from hrm_scale.base.output import cannot_write, check_file, make_folder
 from hrm_scale.base.untrusted import printable
-from hrm_scale.launch.cli import OneLineParser, check_batch, count, count_or_none
+from hrm_scale.launch.cli import check_batch
 
 if TYPE_CHECKING:
     from hrm_scale.config.schema import RunConfig
@@ -89,26 +90,25 @@ def main(arguments: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = OneLineParser(
+    parser = Parser(
         prog="python -m tools.slurm",
         usage="./launch.sh slurm --nodes N --gpus-per-node M [OPTION ...] KEY=VALUE ...",
         description=__doc__,
-        allow_abbrev=False,
     )
     add = parser.add_argument
     add("settings", nargs="*", metavar="KEY=VALUE", help="settings of the run")
-    add("--nodes", type=count, required=True, metavar="N", help="how many nodes")
+    add("--nodes", type=positive, required=True, metavar="N", help="how many nodes")
     add(
         "--gpus-per-node",
-        type=count_or_none,
+        type=natural,
         required=True,
         metavar="M",
         help="GPUs, and so processes, on each; 0 on a cluster without",
     )
-    add("--processes-per-node", type=count, metavar="K", help="without GPUs (default: 1)")
+    add("--processes-per-node", type=positive, metavar="K", help="without GPUs (default: 1)")
     add(
         "--cpus-per-process",
-        type=count,
+        type=positive,
         metavar="C",
         help="cores of a process (default: 8 with GPUs, else 1)",
     )
@@ -128,21 +128,21 @@ def _parser() -> argparse.ArgumentParser:
     add("--logs", type=_line, metavar="DIR", help="the job's log (default: beside the script)")
     add(
         "--stop-seconds",
-        type=count,
+        type=positive,
         default=120,
         metavar="S",
         help="how long before its limit a job saves and leaves (default: 120)",
     )
     add(
         "--max-restarts",
-        type=count_or_none,
+        type=natural,
         default=2,
         metavar="N",
         help="restarts after a crash within one job (default: 2)",
     )
     add(
         "--max-requeues",
-        type=count_or_none,
+        type=natural,
         default=100,
         metavar="N",
         help="how often the job goes back into the queue (default: 100)",
