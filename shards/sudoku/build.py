@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 import hrm_scale
-from hrm_scale.base.counter import below, fold_array, make_key, permutation
+from hrm_scale.base.counter import make_key, permutation
 from hrm_scale.base.errors import ConfigError
 from hrm_scale.base.progress import Progress, say
+from hrm_scale.data.format.dense import write_dense
 from hrm_scale.data.format.meta import DatasetMeta
 from hrm_scale.data.format.writer import DatasetWriter, check_output_dir
 from hrm_scale.puzzles.sudoku.classes import class_keys
@@ -27,7 +28,7 @@ from .puzzles import Puzzles
 
 BUILDER_VERSION = 1
 # Streams of the counter generator; those below 100 belong to hrm_scale.data.
-_SUBSAMPLE, _TEST, _STRIPE = 104, 105, 106
+_SUBSAMPLE, _TEST = 104, 105
 _TEST_SEED_SALT = 0x7E57
 
 
@@ -183,37 +184,15 @@ def _write(request: Request, splits: dict[str, Puzzles], origin: dict[str, Any])
     say(f"writing {request.output_dir} ...")
     with DatasetWriter(request.output_dir, meta, overwrite=request.overwrite) as writer:
         if request.storage == "dense" and request.num_aug:
-            write_stripes(writer, train, request)
+            progress = Progress("stripes written:", request.num_aug + 1).advance
+            augment = sudoku_symmetry(geometry).augment
+            columns = train.columns(0, len(train))
+            write_dense(writer, columns, augment, request.num_aug, request.seed, progress)
         else:
             writer.write_split("train", [train.columns(0, len(train))])
         if "test" in splits:
             writer.write_split("test", [splits["test"].columns(0, len(splits["test"]))])
         writer.write_identifiers(["<blank>"])
-
-
-def write_stripes(writer: DatasetWriter, train: Puzzles, request: Request) -> None:
-    """Dense storage: stripe k holds every puzzle once, each in another of its augmentations.
-
-    Puzzle g has augmentation (k + start_g) modulo the number of augmentations in stripe k, from a
-    start that depends on seed and g. Augmentations of one puzzle are independent random symmetries
-    (only number 0, the original, is special), so a rotation mixes them as well as any permutation
-    would, and needs memory for one stripe only.
-    """
-    copies = request.num_aug + 1
-    columns = train.columns(0, len(train))
-    groups = columns["groups"]
-    start = below(fold_array(make_key(_STRIPE, request.seed), groups), copies)
-    symmetry = sudoku_symmetry(train.geometry)
-    progress = Progress("stripes written:", copies)
-    with writer.split("train") as split:
-        for stripe in range(copies):
-            index = (start + stripe) % copies
-            inputs, labels = symmetry.augment(
-                columns["inputs"], columns["labels"], groups, index, request.seed
-            )
-            split.write({**columns, "inputs": inputs, "labels": labels})
-            split.end_stripe()
-            progress.advance(1)
 
 
 def _merge_source_names(splits: dict[str, Puzzles]) -> list[str]:

@@ -15,6 +15,7 @@ from hrm_scale.data import augment_sudoku, open_dataset
 from hrm_scale.puzzles.sudoku.classes import class_keys
 from shards.sudoku.board import GEOMETRIES
 from tests.support.sudoku_examples import HEADER, rows_of
+from tools.shards.cli import main as tool
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -134,6 +135,9 @@ def test_dense_stripes_hold_each_augmentation_of_each_puzzle_once(
         assert {(i.tobytes(), a.tobytes()) for i, a in pairs} == expected
     first = stored["inputs"][:40]
     assert 0 < (first == originals["inputs"]).all(axis=1).sum() < 40
+    laid_out = tmp_path / "laid_out"
+    assert tool(["repack", str(online), str(laid_out), "--storage", "dense"]) == 0
+    assert open_dataset(laid_out).meta.splits == open_dataset(dense).meta.splits
 
 
 def test_one_file_is_split_without_equivalents_on_both_sides(tmp_path: Path) -> None:

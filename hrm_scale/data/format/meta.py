@@ -117,6 +117,17 @@ class DatasetMeta:
             record if isinstance(record, dict) else {},
         )
 
+    @property
+    def is_augmented(self) -> bool:
+        """Are its rows augmented, while training or on disk?"""
+        return bool(self.augmentation.get("kind", "none") != "none")
+
+    @property
+    def has_variants(self) -> bool:
+        """Does a table in the data set list the variants of every task?"""
+        symmetry = self.puzzle.symmetry if self.is_augmented else None
+        return symmetry is not None and symmetry.uses_variants
+
 
 def fingerprint(meta: DatasetMeta) -> str:
     """sha256 of the schema and the ordered shard hashes: equal if and only if the data are equal.

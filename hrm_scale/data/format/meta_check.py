@@ -33,7 +33,7 @@ def check_values(meta: DatasetMeta) -> None:
             raise ValueError(f"{name} is not an object")
     for side, value in meta.board.items():
         _whole(f"board.{side[:40]}", value, 0, _LONGEST)
-    if meta.augmentation.get("kind", "none") != "none":
+    if meta.is_augmented:
         _check_augmentation(meta)
     for name, info in meta.splits.items():
         _check_split(name, info)

@@ -50,7 +50,7 @@ def repack(arguments: argparse.Namespace) -> None:
                 _copy(dataset, split, writer)
         else:
             convert(dataset, writer)
-        if meta.augmentation.get("kind") == "arc":
+        if meta.has_variants:
             for name in (VARIANTS_FILE, TEST_FILE):
                 if (content := _optional(dataset, name)) is not None:
                     writer.write_file(name, content)
@@ -101,17 +101,16 @@ def _copy(dataset: Dataset, split: str, writer: DatasetWriter) -> None:
 def _conversion(dataset: Dataset, storage: str) -> Convert:
     """What turns a set into the other storage. ConfigError where nothing can."""
     meta = dataset.meta
-    augmentation = meta.augmentation.get("kind", "none")
-    if augmentation == "arc":
-        from .arc import to_dense, to_online
+    if meta.has_variants:
+        from . import arc
 
-        return to_dense if storage == "dense" else to_online
-    if augmentation == "none":
+        return arc.to_dense if storage == "dense" else arc.to_online
+    if not meta.is_augmented:
         return _copy_all
-    if augmentation == "sudoku" and storage == "dense":
-        from .sudoku import to_dense as sudoku_to_dense
+    if storage == "dense":
+        from . import boards
 
-        return sudoku_to_dense
+        return boards.to_dense
     raise ConfigError(
         f"--storage {storage}: which rows of {dataset.name} are originals cannot be told, a dense "
         f"{meta.kind} set does not say by which symmetry a row was made: build it again"
