@@ -18,13 +18,13 @@ from pathlib import Path
 _FOLDER_SYNC_UNSUPPORTED = {errno.EINVAL, errno.ENOTSUP, errno.EBADF}
 
 
-def fsync_folder(folder: Path) -> None:
-    """Make the names inside `folder` durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def fsync_path(path: Path) -> None:
+    """Make the contents of a file, or the names inside a folder, durable."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno not in _FOLDER_SYNC_UNSUPPORTED:
+        if error.errno not in _FOLDER_SYNC_UNSUPPORTED or not path.is_dir():
             raise
     finally:
         os.close(descriptor)
@@ -52,7 +52,7 @@ def replace_file(path: Path, pieces: Iterable[bytes]) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
-    fsync_folder(path.parent)
+    fsync_path(path.parent)
 
 
 def commit_folder(temporary: Path, target: Path) -> None:
@@ -62,7 +62,7 @@ def commit_folder(temporary: Path, target: Path) -> None:
     `.NAME.old-XXXX` first. Discovery accepts that name while NAME is missing, hence a kill
     between the two renames loses nothing.
     """
-    fsync_folder(temporary)
+    fsync_path(temporary)
     aside = target.with_name(f".{target.name}.old-{secrets.token_hex(4)}")
     replaces = target.exists()
     if replaces:
@@ -73,7 +73,7 @@ def commit_folder(temporary: Path, target: Path) -> None:
         if replaces:
             os.rename(aside, target)
         raise
-    fsync_folder(target.parent)
+    fsync_path(target.parent)
     if replaces:
         # The new folder stands; what cannot be deleted now is deleted at the next start.
         with contextlib.suppress(OSError):

@@ -7,7 +7,7 @@ import os
 import secrets
 from pathlib import Path
 
-from hrm_scale.base.files import fsync_folder
+from hrm_scale.base.files import fsync_path
 from hrm_scale.checkpoint.discovery import candidates, checkpoints_folder, step_folder_name
 
 BEST = "best"
@@ -49,7 +49,7 @@ def mark_best(run_dir: Path, step: int | None) -> list[str]:
             with contextlib.suppress(OSError):
                 fresh.unlink()
             raise
-        fsync_folder(link.parent)
+        fsync_path(link.parent)
     except OSError as error:
         return [f"{link} could not be written: {error.strerror}"]
     return []

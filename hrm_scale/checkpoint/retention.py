@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from hrm_scale.base.errors import CheckpointError
-from hrm_scale.base.files import fsync_folder, remove_folder
+from hrm_scale.base.files import fsync_path, remove_folder
 from hrm_scale.checkpoint.best import best_checkpoint
 from hrm_scale.checkpoint.discovery import candidates, checkpoints_folder, refusal, weights_only
 from hrm_scale.checkpoint.manifest import MANIFEST, read_manifest
@@ -79,7 +79,7 @@ def set_aside_after(run_dir: Path, step: int) -> list[Path]:
         os.rename(folder, target)
         moved.append(target)
     if moved:
-        fsync_folder(checkpoints_folder(run_dir))
+        fsync_path(checkpoints_folder(run_dir))
     return moved
 
 

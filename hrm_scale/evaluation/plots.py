@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import io
-import logging
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hrm_scale.base.files import replace_file
+from hrm_scale.base.picture import COLOURS, save_picture
 from hrm_scale.evaluation.scaling.table import NAMES
 
 if TYPE_CHECKING:
@@ -19,18 +16,7 @@ if TYPE_CHECKING:
 
 Rows = Sequence[Mapping[str, Any]]
 
-# Okabe and Ito's colours, which the colour-blind tell apart.
-_BLUE, _ORANGE, _BLACK = "#0072B2", "#D55E00", "#000000"
-_STYLE: dict[Any, Any] = {
-    "axes.grid": True,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.titlelocation": "left",
-    "axes.titlesize": 11.0,
-    "grid.color": "#e4e4e4",
-    "legend.fontsize": 9.0,
-    "legend.frameon": False,
-}
+_BLUE, _ORANGE, _BLACK = COLOURS[0], COLOURS[1], COLOURS[-1]
 _MOST_TICKS = 12
 
 
@@ -153,17 +139,11 @@ def _shares(axes: Axes, highest: float) -> None:
 
 
 def _save(draw: Callable[[Figure], None], path: Path, inches: tuple[float, float]) -> None:
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
+    def picture() -> Figure:
+        from matplotlib.figure import Figure
 
-    # First use on a machine builds a font cache and says so.
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)
-    with mpl.rc_context(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        mpl.rcdefaults()  # a user's own style must not make it unreadable
-        mpl.rcParams.update(_STYLE)
         figure = Figure(figsize=inches, layout="constrained")
         draw(figure)
-        data = io.BytesIO()
-        figure.savefig(data, format="png", dpi=110)
-    replace_file(path, [data.getvalue()])
+        return figure
+
+    save_picture(path, picture)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
 import shutil
@@ -11,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hrm_scale.base.errors import ConfigError
-from hrm_scale.base.files import commit_folder, fsync_folder
+from hrm_scale.base.files import commit_folder, fsync_path
 from hrm_scale.base.output import cannot_write, check_folder, make_folder
 
 # What `convert` writes; a folder with anything else in it is not its to replace.
@@ -52,7 +51,7 @@ def new_folder(target: Path, *, overwrite: bool) -> Iterator[Path]:
     try:
         yield temporary
         for path in temporary.rglob("*"):
-            (fsync_folder if path.is_dir() else _fsync)(path)
+            fsync_path(path)
         require_free(target, overwrite=overwrite)
         if target.is_dir() and not any(target.iterdir()):
             target.rmdir()
@@ -72,11 +71,3 @@ def _inside(target: Path) -> list[Path]:
 def _is_ours(path: Path, target: Path) -> bool:
     pattern = _OURS if path.parent == target else _WEIGHTS
     return pattern.fullmatch(path.name) is not None
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

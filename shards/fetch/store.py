@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from hrm_scale.base.errors import ConfigError, DataError, EnvironmentProblem
+from hrm_scale.base.files import fsync_path, write_file
 from hrm_scale.base.output import make_folder
 from hrm_scale.base.progress import Progress, say
 from hrm_scale.data.format.meta import read_json
-from hrm_scale.data.format.writer import sync_folder
 
 from ..source.csv_rows import file_sha256
 from .check import check_csv, checked_tasks
@@ -85,7 +85,7 @@ def store(source: Source, target: Path, *, given: Path | None, mirror: str | Non
         except BaseException:
             shutil.rmtree(ready, ignore_errors=True)
             raise
-        sync_folder(target.parent)
+        fsync_path(target.parent)
         shutil.rmtree(staging)
 
 
@@ -94,11 +94,12 @@ def _fill(source: Source, staging: Path, given: Path | None, mirror: str | None)
     marker: dict[str, Any] = {"source": source.pinned}
     if source.tasks is not None:
         for name, content in _tasks(source, staging, given, mirror).items():
-            _write_synced(ready / name, content)
+            (ready / name).parent.mkdir(parents=True, exist_ok=True)
+            write_file(ready / name, content)
     else:
         marker["sha256"] = _tables(source, staging, given, mirror)
-    _write_synced(ready / MARKER, (json.dumps(marker, indent=1) + "\n").encode())
-    sync_folder(ready)
+    write_file(ready / MARKER, (json.dumps(marker, indent=1) + "\n").encode())
+    fsync_path(ready)
 
 
 def _tasks(
@@ -144,8 +145,7 @@ def _tables(
             os.rename(path, ready / path.name)
         else:
             shutil.copyfile(path, ready / path.name)
-        with (ready / path.name).open("rb") as stream:
-            os.fsync(stream.fileno())
+        fsync_path(ready / path.name)
     return hashes
 
 
@@ -163,14 +163,6 @@ def _fetched(source: Source, staging: Path, name: str, mirror: str | None) -> Pa
         raise EnvironmentProblem(f"cannot fetch {url} ({error})") from error
     os.rename(part, complete)
     return complete
-
-
-def _write_synced(file: Path, content: bytes) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
 
 
 @contextmanager

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import io
-import logging
 import math
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hrm_scale.base.errors import ConfigError, EnvironmentProblem
-from hrm_scale.base.files import replace_file
+from hrm_scale.base import picture
+from hrm_scale.base.errors import ConfigError
 from hrm_scale.base.output import check_file
+from hrm_scale.base.picture import GREY, plain_label, save_picture
 
 from .history import METRICS
 from .panels import Curve, Panel, choose
@@ -27,8 +25,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SUFFIXES = (".png", ".svg")
-# Okabe and Ito's colours, which the colour-blind tell apart; yellow is too faint for a line.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 # A curve's style says which of a panel it is, so that colours can say which run.
 _STYLES: Any = ("-", "--", ":", "-.", (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)))
 _AXES = {
@@ -37,27 +33,7 @@ _AXES = {
     "hours": "hours of training",
     "flops": "FLOPs of training",
 }
-_SETTINGS: dict[Any, Any] = {
-    "font.size": 10.0,
-    "axes.titlesize": 11.0,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#e4e4e4",
-    "grid.linewidth": 0.7,
-    "legend.fontsize": 9.0,
-    "legend.frameon": False,
-    "figure.constrained_layout.w_pad": 0.12,  # inches
-    "figure.constrained_layout.h_pad": 0.08,
-    "lines.solid_capstyle": "round",
-    "svg.hashsalt": "hrm_scale",
-}
-_GREY = "#777777"
 _PANEL_INCHES = (5.2, 3.4)
-_DPI = 120
 
 
 def draw(
@@ -80,26 +56,8 @@ def draw(
         names = ", ".join(str(run.folder / METRICS) for run in runs)
         raise ConfigError(f"nothing to draw yet: no numbers in {names}")
     panels = choose(metrics, runs)
-    try:
-        import matplotlib as mpl
-    except ImportError:
-        raise EnvironmentProblem(
-            "matplotlib, which draws the pictures, is not installed: type `pip install matplotlib`"
-            " (or `./launch.sh env`, which brings it)"
-        ) from None
-
-    # First use on a machine builds a font cache and says so; names may lack a glyph in the font.
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)
-    with mpl.rc_context(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        mpl.rcdefaults()  # a user's own style must not make it unreadable
-        mpl.rcParams.update(_SETTINGS)
-        picture = _picture([run for run in runs if run.series], panels, axis, smooth)
-        data = io.BytesIO()
-        kind = target.suffix.lower()[1:]
-        metadata = {"Date": None} if kind == "svg" else None
-        picture.savefig(data, format=kind, dpi=_DPI, metadata=metadata)
-    replace_file(target, [data.getvalue()])
+    drawn = [run for run in runs if run.series]
+    save_picture(target, lambda: _picture(drawn, panels, axis, smooth))
     return target
 
 
@@ -138,7 +96,7 @@ def _picture(runs: Sequence[RunCurves], panels: Sequence[Panel], axis: str, smoo
     known = [end for end in ends if math.isfinite(end)]
     if known and math.isclose(min(known), max(known)):
         grid.flat[0].set_xlim(0, 2 * known[0] or 1)
-    names = [_plain(name) for name in run_names([run.folder for run in runs])]
+    names = [plain_label(name) for name in run_names([run.folder for run in runs])]
     _figure_legend(figure, runs, names)
     if len(runs) == 1:
         figure.suptitle(names[0], x=0.01, horizontalalignment="left", fontweight="bold")
@@ -149,7 +107,7 @@ def _draw_panel(
     axes: Axes, panel: Panel, runs: Sequence[RunCurves], axis: str, smooth: int
 ) -> None:
     alone = len(runs) == 1
-    colours = _colours(len(panel.curves) if alone else len(runs))
+    colours = picture.colours(len(panel.curves) if alone else len(runs))
     drawn: dict[int, Curve] = {}
     for index, run in enumerate(runs):
         for number, curve in enumerate(panel.curves):
@@ -160,18 +118,18 @@ def _draw_panel(
             if np.isfinite(y).any():
                 _draw_curve(axes, curve, x, y, smooth, colour, _STYLES[number % 6], alone)
                 drawn[number] = curve
-        _mark_restarts(axes, run, axis, _GREY if alone else colours[index])
+        _mark_restarts(axes, run, axis, GREY if alone else colours[index])
     axes.set_title(panel.title)
     axes.set_ylabel(panel.unit_label)
     if not drawn:
         axes.text(
-            0.5, 0.5, "not reported", transform=axes.transAxes, ha="center", va="center", c=_GREY
+            0.5, 0.5, "not reported", transform=axes.transAxes, ha="center", va="center", c=GREY
         )
         axes.set_yticks([])
         return
     _scale(axes, panel)
     if len(drawn) > 1:
-        _panel_legend(axes, drawn, colours if alone else [_GREY] * len(panel.curves))
+        _panel_legend(axes, drawn, colours if alone else [GREY] * len(panel.curves))
 
 
 def _points(run: RunCurves, curve: Curve, panel: Panel, axis: str) -> tuple[np.ndarray, np.ndarray]:
@@ -256,35 +214,17 @@ def _figure_legend(figure: Figure, runs: Sequence[RunCurves], names: Sequence[st
     if len(runs) > 1:
         handles = [
             Line2D([], [], color=colour, linewidth=2.5, label=name)
-            for colour, name in zip(_colours(len(names)), names, strict=True)
+            for colour, name in zip(picture.colours(len(names)), names, strict=True)
         ]
     if any(run.restarts for run in runs):
-        handles.append(Line2D([], [], color=_GREY, linewidth=0.9, label="restart"))
+        handles.append(Line2D([], [], color=GREY, linewidth=0.9, label="restart"))
     if any(run.rollbacks for run in runs):
-        handles.append(Line2D([], [], color=_GREY, linewidth=0.9, linestyle="--", label="rollback"))
+        handles.append(Line2D([], [], color=GREY, linewidth=0.9, linestyle="--", label="rollback"))
     if handles:
         figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 5))
-
-
-def _colours(count: int) -> list[str]:
-    """A colour each; of many, shades from dark to light in their order."""
-    if count <= len(_COLOURS):
-        return list(_COLOURS[:count])
-    import matplotlib as mpl
-    from matplotlib.colors import to_hex
-
-    shades = mpl.colormaps["viridis"](np.linspace(0.0, 0.92, count))
-    return [to_hex(shade) for shade in shades]
 
 
 def _number(value: float) -> str:
     """`0.002`, `1500`, `7e-5`: short, and no factor above the axis that is easily overlooked."""
     mantissa, _, exponent = f"{value:.6g}".partition("e")
     return f"{mantissa}e{int(exponent)}" if exponent else mantissa
-
-
-def _plain(name: str) -> str:
-    """A name as a label: no mathematics between dollar signs, not hidden, not endless."""
-    name = name if len(name) <= 40 else f"{name[:18]} ... {name[-17:]}"
-    name = name.replace("$", r"\$")
-    return f" {name}" if name.startswith("_") else name

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import logging
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hrm_scale.base.errors import EnvironmentProblem
-from hrm_scale.base.files import replace_file
+from hrm_scale.base import picture
+from hrm_scale.base.picture import GREY, plain_label, save_picture
 
 from ..run.history import METRICS, lines_of, number_of, record_of
-from ..run.plot import _DPI, _GREY, _SETTINGS, _colours, _plain
 from .cells import Compute
 from .grid import Grid
 from .table import Row, is_lower_better
@@ -44,13 +40,6 @@ def draw(grid: Grid, rows: Sequence[Row], finished: set[str], folder: Path, metr
 
     Raises EnvironmentProblem without matplotlib.
     """
-    try:
-        import matplotlib as mpl
-    except ImportError:
-        raise EnvironmentProblem(
-            "matplotlib, which draws the pictures, is not installed: type `pip install matplotlib`,"
-            " then the same command with --report"
-        ) from None
     curves = {
         row.combination: [
             read_curve(folder / cell.name, metric)
@@ -59,15 +48,9 @@ def draw(grid: Grid, rows: Sequence[Row], finished: set[str], folder: Path, metr
         ]
         for row in rows
     }
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)
-    with mpl.rc_context(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        mpl.rcdefaults()  # a user's own style must not make it unreadable
-        mpl.rcParams.update(_SETTINGS)
-        data = io.BytesIO()
-        _picture(grid, rows, curves, metric).savefig(data, format="png", dpi=_DPI)
     target = folder / "plot.png"
-    replace_file(target, [data.getvalue()])
+    advice = ", then the same command with --report"
+    save_picture(target, lambda: _picture(grid, rows, curves, metric), advice)
     return target
 
 
@@ -114,7 +97,7 @@ def _picture(
     height = max(4.0, 1.6 + 0.3 * len(rows))
     figure = Figure(figsize=(5.4 * len(panels), height), layout="constrained")
     grid_axes = figure.subplots(1, len(panels), squeeze=False)[0]
-    colours = _colours(len(rows))
+    colours = picture.colours(len(rows))
     for kind, axes in zip(panels, grid_axes, strict=True):
         axes.set_ylabel(metric)
         if kind == "end":
@@ -160,7 +143,7 @@ def _draw_ends(
         seeds = [place] * len(row.values), list(row.values)
         mean = [place], [row.mean]
         ends = [place] * 2, [row.interval.low, row.interval.high] if row.interval else []
-        colour = _GREY if numbers else colours[number]
+        colour = GREY if numbers else colours[number]
         for (x, y), style in (
             (ends, {"linewidth": 2.2, "alpha": 0.55}),
             (seeds, {"linestyle": "", "marker": "o", "markersize": 3.5, "alpha": 0.7}),
@@ -208,13 +191,13 @@ def _legend(figure: Figure, grid: Grid, rows: Sequence[Row], colours: Sequence[s
         for number, row in enumerate(rows)
     ]
     if any(len(row.values) > 1 for row in rows):
-        handles.append(Patch(color=_GREY, alpha=0.2, label="lowest to highest seed"))
+        handles.append(Patch(color=GREY, alpha=0.2, label="lowest to highest seed"))
     figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 4))
 
 
 def _name(grid: Grid, row: Row) -> str:
     pairs = zip(grid.compared, row.combination, strict=True)
-    return _plain(" ".join(f"{axis.label}={value}" for axis, value in pairs) or "the runs")
+    return plain_label(" ".join(f"{axis.label}={value}" for axis, value in pairs) or "the runs")
 
 
 def _scale(axes: Axes, metric: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shutil
 import signal
@@ -20,6 +19,7 @@ from hrm_scale.base.errors import EXIT_INTERNAL, EXIT_OK, EXIT_STOPPED
 from hrm_scale.base.machine import usable_cores
 from hrm_scale.base.redaction import redact
 from hrm_scale.base.untrusted import printable
+from hrm_scale.base.worker_exit import stop_with_parent
 
 from ..run.alive import look, read_heartbeat
 from ..run.history import read_events
@@ -29,7 +29,6 @@ from .grid import Cell
 OUTPUT = "output.txt"
 _LOOK_SECONDS = 0.1
 _SIGNALS = ("SIGTERM", "SIGINT", "SIGUSR1")
-_PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
 _BEGINS = {
@@ -151,7 +150,7 @@ class Runner:
             stderr=subprocess.STDOUT,
             env=environment(self.parallel, devices, slot),
             start_new_session=True,
-            preexec_fn=_stop_with_parent if sys.platform.startswith("linux") else None,
+            preexec_fn=stop_with_parent,
         )
         return _Process(cell, slot, popen, output, time.monotonic())
 
@@ -228,8 +227,3 @@ def last_line(path: Path) -> str:
 
 def _is_held(run_dir: Path) -> bool:
     return look(run_dir, read_heartbeat(run_dir), read_events(run_dir), time.time()).alive
-
-
-def _stop_with_parent() -> None:
-    """In the child: when the sweep is killed, its runs save and end instead of going on alone."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

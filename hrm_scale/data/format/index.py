@@ -6,7 +6,6 @@ import functools
 import hashlib
 import json
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from hrm_scale.base.errors import DataError
+from hrm_scale.base.files import replace_file
 from hrm_scale.data.format.meta import (
     ALLOWED_DTYPES,
     CODECS,
@@ -210,13 +210,8 @@ def check_column(name: str, column: ColumnSpec) -> None:
 
 
 def write_index(folder: Path, index: SplitIndex) -> None:
-    """Write `index.json` into a split's folder: temporary name, fsync, rename."""
-    temporary = folder / f".{INDEX_FILE}.tmp-{os.getpid()}"
-    with temporary.open("w", encoding="utf-8") as stream:
-        stream.write(index.to_json())
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(temporary, folder / INDEX_FILE)
+    """Write `index.json` into a split's folder in one step."""
+    replace_file(folder / INDEX_FILE, [index.to_json().encode()])
 
 
 def read_index(folder: Path, info: SplitInfo) -> SplitIndex:

@@ -29,6 +29,7 @@ from types import TracebackType
 import numpy as np
 
 from hrm_scale.base.errors import DataError
+from hrm_scale.base.files import fsync_path, write_file
 from hrm_scale.base.output import cannot_write, check_folder
 from hrm_scale.data.format.meta import (
     DATASET_FILE,
@@ -161,7 +162,7 @@ class DatasetWriter:
         if name in self._files or name in reserved or Path(name).name != name or name[0] == ".":
             raise DataError(f"{name!r} cannot name a further file of a data set: choose another")
         self._files.add(name)
-        _write_synced(self._temporary / name, data)
+        write_file(self._temporary / name, data)
 
     def _publish(self) -> None:
         if not self._splits:
@@ -170,19 +171,19 @@ class DatasetWriter:
             if self._meta.num_puzzle_identifiers != 1:
                 raise DataError("identifier names are missing: call write_identifiers first")
             self._identifiers = identifiers_json(["<blank>"])
-        _write_synced(self._temporary / IDENTIFIERS_FILE, self._identifiers)
+        write_file(self._temporary / IDENTIFIERS_FILE, self._identifiers)
         meta = dataclasses.replace(self._meta, splits=dict(sorted(self._splits.items())))
         meta = dataclasses.replace(meta, fingerprint=fingerprint(meta))
-        _write_synced(self._temporary / DATASET_FILE, meta_to_json(meta).encode())
+        write_file(self._temporary / DATASET_FILE, meta_to_json(meta).encode())
         for split in self._splits:
-            sync_folder(self._temporary / split)
-        sync_folder(self._temporary)
+            fsync_path(self._temporary / split)
+        fsync_path(self._temporary)
         check_output_dir(self.output_dir, overwrite=self._overwrite)
         retired = self._temporary.with_name(self._temporary.name + "-old")
         if self.output_dir.exists() and any(self.output_dir.iterdir()):
             os.rename(self.output_dir, retired)
         os.rename(self._temporary, self.output_dir)
-        sync_folder(self.output_dir.parent)
+        fsync_path(self.output_dir.parent)
         shutil.rmtree(retired, ignore_errors=True)
 
     def _remove_abandoned(self, prefix: str) -> None:
@@ -219,19 +220,3 @@ def check_output_dir(output_dir: Path, *, overwrite: bool) -> None:
             f"{output_dir}: is not a data set (no {DATASET_FILE}), so --overwrite does not replace "
             "it: choose another --output-dir"
         )
-
-
-def sync_folder(folder: Path) -> None:
-    """fsync a folder, so that the names in it survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _write_synced(file: Path, data: bytes) -> None:
-    with file.open("wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())

@@ -9,7 +9,6 @@ solution does not depend on the boards beside it.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+
+from hrm_scale.base.machine import usable_cores
 
 _BATCH = 2048
 _PASSES = 3
@@ -215,7 +216,7 @@ def solve(
     called with the number of boards taken up since the last call, from any thread.
     """
     total = len(boards)
-    threads = max(1, min(_available_cores(), _MOST_THREADS, total // _BATCH))
+    threads = max(1, min(usable_cores(), _MOST_THREADS, total // _BATCH))
     # Interleaved, because neighbours in a file tend to be equally hard.
     shares = [np.arange(first, total, threads) for first in range(threads)]
 
@@ -247,12 +248,6 @@ def count_solutions(boards: np.ndarray, geometry: Geometry) -> np.ndarray:
     )
     given_up = (found.solutions < 2) & (found.guesses > _COUNT_GUESSES)
     return np.where(given_up, UNCOUNTED, found.solutions)
-
-
-def _available_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def search(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import zlib
 from pathlib import Path
 from typing import Any
+
+from hrm_scale.base.files import replace_file
 
 from .api import ViewerApi
 from .assets import single_page
@@ -43,12 +44,7 @@ def export(api: ViewerApi, out: Path, limit: int) -> str:
     document["contents"] = ", ".join(parts) + f"; up to {COPIES} copies of each"
     packed = zlib.compress(json.dumps(document, separators=(",", ":")).encode(), 9)
     page = single_page(base64.b64encode(packed).decode())
-    temporary = out.with_name(f".{out.name}.tmp-{os.getpid()}")
-    try:
-        temporary.write_text(page, encoding="utf-8")
-        os.replace(temporary, out)
-    finally:
-        temporary.unlink(missing_ok=True)
+    replace_file(out, [page.encode()])
     return document["contents"]
 
 
