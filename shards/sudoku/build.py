@@ -15,12 +15,12 @@ from hrm_scale.base.progress import Progress, say
 from hrm_scale.data.format.dense import write_dense
 from hrm_scale.data.format.meta import DatasetMeta
 from hrm_scale.data.format.writer import DatasetWriter, check_output_dir
+from hrm_scale.puzzles.sudoku.board import GEOMETRIES
 from hrm_scale.puzzles.sudoku.classes import class_keys
 from hrm_scale.puzzles.sudoku.symmetry import sudoku_symmetry
 
 from ..source.csv_rows import file_sha256, find_files
 from ..source.split import choose_test, generated_test_size, split_generated
-from .board import GEOMETRIES
 from .csv import check_unique, read_csv
 from .generate import generate
 from .hub import REPOSITORY, download

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hrm_scale.base.command_line import Parser, natural
+from hrm_scale.puzzles.sudoku.board import GEOMETRIES
 
 from ..source.options import add_amounts, check_source
-from .board import GEOMETRIES
 
 if TYPE_CHECKING:
     from .build import Request

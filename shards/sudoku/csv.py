@@ -9,21 +9,11 @@ import numpy as np
 
 from hrm_scale.base.counter import draws, make_key
 from hrm_scale.base.errors import DataError
+from hrm_scale.puzzles.sudoku.board import BLANK_TOKEN, BLANKS, GEOMETRIES, GLYPHS, Geometry
+from hrm_scale.puzzles.sudoku.puzzle import Sudoku
 from hrm_scale.puzzles.sudoku.solver import solve
 
 from ..source.csv_rows import BLOCK, Problems, decode, read_rows
-from .board import (
-    BLANKS,
-    GEOMETRY_OF_LENGTH,
-    SYMBOLS,
-    Geometry,
-    contradicted_cells,
-    describe_cell,
-    faulty_units,
-    puzzle_problem,
-    span,
-    symbol,
-)
 from .puzzles import Puzzles
 
 COLUMNS = ("source", "question", "answer", "rating")
@@ -94,11 +84,10 @@ def check_unique(
         answer, first = puzzles.answers[index], result.first[index]
         other = result.other[index] if np.array_equal(first, answer) else first
         cell = int(np.flatnonzero(other != answer)[0])
-        where = describe_cell(puzzles.geometry, cell)
         problems.add(
             int(puzzles.rows[index]),
-            f"the question has a second solution, with {symbol(int(other[cell]))} instead of "
-            f"{symbol(int(answer[cell]))} at {where}",
+            f"the question has a second solution, with {GLYPHS[other[cell]]} instead of "
+            f"{GLYPHS[answer[cell]]} at {puzzles.geometry.describe_cell(cell)}",
         )
     problems.raise_if_any(len(puzzles))
 
@@ -113,13 +102,14 @@ def _smallest(
 
 
 def _geometry_of(question: str, path: Path) -> Geometry:
-    geometry = GEOMETRY_OF_LENGTH.get(len(question))
-    if geometry is None:
+    lengths = {geometry.cells: geometry for geometry in GEOMETRIES.values()}
+    if len(question) not in lengths:
+        allowed = ", ".join(f"{cells} ({g.size}x{g.size})" for cells, g in lengths.items())
         raise DataError(
-            f"{path}: row 1 (line 2): question has {len(question)} characters, "
-            f"allowed are {', '.join(_lengths())}"
+            f"{path}: row 1 (line 2): question has {len(question)} characters, allowed are "
+            f"{allowed}"
         )
-    return geometry
+    return lengths[len(question)]
 
 
 def _parse(
@@ -131,24 +121,27 @@ def _parse(
 ) -> Puzzles:
     """Turn rows into arrays. Unusable rows are noted in `problems` and hold anything."""
     numbers = np.arange(before + 1, before + len(rows) + 1)
+    blanks = dict.fromkeys(BLANKS, 0)
     questions, answers = (
         decode(
             [row[column] for row in rows],
             name,
-            _alphabet(geometry, blanks),
-            span(geometry) + (", and '.', '_' or '0' for a blank" if blanks else ""),
+            {**geometry.characters(), **more},
+            f"the digits {geometry.digits_in_words}{words}",
             geometry.cells,
             numbers,
             problems,
         )
-        for column, name, blanks in ((1, "question", BLANKS), (2, "answer", ""))
+        for column, name, more, words in (
+            (1, "question", blanks, " and '.', 0 or '_' for an empty cell"),
+            (2, "answer", {}, ""),
+        )
     )
-    suspects = faulty_units(answers, geometry).any(axis=1)
-    suspects |= contradicted_cells(questions, answers).any(axis=1)
-    for index in np.flatnonzero(suspects).tolist():
+    offset = np.uint8(BLANK_TOKEN)
+    found = Sudoku.of_geometry(geometry).problems(questions + offset, answers + offset)
+    for index, _, text in found:
         if int(numbers[index]) not in problems.rows:
-            text = puzzle_problem(questions[index], answers[index], geometry)
-            problems.add(int(numbers[index]), text or "unusable")
+            problems.add(int(numbers[index]), text)
     ratings = np.zeros(len(rows), np.int32)
     sources = np.zeros(len(rows), np.uint8)
     for index, (source, _, _, rating) in enumerate(rows):
@@ -163,13 +156,3 @@ def _parse(
             f"(by row {before + len(rows)}): it names the collection a puzzle comes from"
         )
     return Puzzles(geometry, questions, answers, ratings, sources, numbers, [])
-
-
-def _lengths() -> list[str]:
-    return [f"{cells} ({g.size}x{g.size})" for cells, g in GEOMETRY_OF_LENGTH.items()]
-
-
-def _alphabet(geometry: Geometry, blanks: str) -> dict[str, int]:
-    digits = {SYMBOLS[digit]: digit for digit in range(1, geometry.size + 1)}
-    lower = {symbol.lower(): digit for symbol, digit in digits.items()}
-    return {**digits, **lower, **dict.fromkeys(blanks, 0)}

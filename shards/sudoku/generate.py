@@ -8,10 +8,10 @@ import numpy as np
 
 from hrm_scale.base.counter import below, draws, make_key, permutation
 from hrm_scale.base.errors import ConfigError
+from hrm_scale.puzzles.sudoku.board import Geometry
 from hrm_scale.puzzles.sudoku.classes import class_keys
 from hrm_scale.puzzles.sudoku.solver import candidates, propagate, search, solve, split_cell
 
-from .board import Geometry
 from .puzzles import Puzzles
 
 SOURCE_NAME = "generated"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .board import TOKEN_OFFSET, Geometry
+from hrm_scale.puzzles.sudoku.board import BLANK_TOKEN, Geometry
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Puzzles:
 
     def columns(self, first: int, last: int) -> dict[str, np.ndarray]:
         """Columns of the puzzles first ... last - 1 as tokens; a group is a puzzle's place here."""
-        offset = np.uint8(TOKEN_OFFSET)
+        offset = np.uint8(BLANK_TOKEN)
         return {
             "inputs": self.questions[first:last] + offset,
             "labels": self.answers[first:last] + offset,

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from hrm_scale.data import augment_sudoku, open_dataset
+from hrm_scale.puzzles.sudoku.board import GEOMETRIES
 from hrm_scale.puzzles.sudoku.classes import class_keys
-from shards.sudoku.board import GEOMETRIES
 from tests.support.sudoku_examples import HEADER, rows_of
 from tools.shards.cli import main as tool
 
@@ -235,7 +235,7 @@ def test_bad_rows_end_with_one_line_exit_3_and_no_folder(
         (["--output-dir", "x", "--source", "csv"], 2, "needs --input"),
         (["--output-dir", "x", "--input", "y"], 2, "--input goes with --source csv"),
         (["--output-dir", "x", "--source", "generate", "--size", "5"], 2, "--size"),
-        (["--output-dir", "x", "--num-aug", "-1"], 2, "negative"),
+        (["--output-dir", "x", "--num-aug", "-1"], 2, "--num-aug"),
         (["--output-dir", "x", "--source", "csv", "--input", "absent"], 3, "no such file"),
         (["--output-dir", "shards", "--source", "generate", "--overwrite"], 3, "not a data set"),
     ],

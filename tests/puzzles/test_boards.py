@@ -139,13 +139,6 @@ def test_faults_of_a_sudoku_are_named_and_marked() -> None:
     assert "differ from the known answer" in words(FOUR, QUESTION, other, SOLUTION)
 
 
-def test_contradictions_are_in_rows_columns_and_boxes_only() -> None:
-    grid = np.ones((4, 4), np.uint8)
-    for token, cells in ((2, (0, 5)), (3, (3, 15)), (4, (8, 10)), (5, (1, 14))):
-        grid.reshape(-1)[list(cells)] = token
-    assert np.flatnonzero(FOUR.contradictions(grid.reshape(1, -1))).tolist() == [0, 3, 5, 8, 10, 15]
-
-
 def test_a_maze_is_read_with_its_blanks() -> None:
     grid = MAZE.parse("\n".join(ROWS), "x")
     assert MAZE.text(grid) == "".join(ROWS)

@@ -8,14 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hrm_scale.data import augment_sudoku
+from hrm_scale.puzzles.sudoku.board import GEOMETRIES, Geometry, faulty_units
 from hrm_scale.puzzles.sudoku.solver import candidates, search, solve
-from shards.sudoku.board import GEOMETRIES, Geometry, faulty_units
 from tests.support.sudoku_examples import puzzles_of
 
 
 def plain_solutions(board: list[int], geometry: Geometry, limit: int) -> list[list[int]]:
     """All solutions up to `limit`, cell by cell, from nothing but the rules."""
-    units = [set(unit.tolist()) for unit in geometry.units()]
+    units = [set(unit.tolist()) for unit in geometry.units]
     found: list[list[int]] = []
 
     def extend(cell: int) -> None:

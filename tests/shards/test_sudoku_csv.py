@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from hrm_scale.base.errors import DataError
+from hrm_scale.puzzles.sudoku.board import GEOMETRIES
 from shards.source.csv_rows import find_files
-from shards.sudoku.board import GEOMETRIES
 from shards.sudoku.csv import check_unique, read_csv
 from tests.support.sudoku_examples import HEADER, puzzles_of, rows_of
 
@@ -55,7 +55,7 @@ def test_digits_above_9_are_letters_of_either_case(tmp_path: Path) -> None:
     assert (lower.answers == upper.answers).all()
     assert upper.answers.max() == 16
     beyond = spoil(rows, 1, 2, "H" + rows[1][2][1:])
-    with pytest.raises(DataError, match="'H' at character 1, allowed are 1-9 and A-G"):
+    with pytest.raises(DataError, match=r"'H' at character 1, allowed are .* A to G"):
         read_csv(write(tmp_path / "c.csv", beyond))
 
 

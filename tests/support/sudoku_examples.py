@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 
-from shards.sudoku.board import GEOMETRIES, SYMBOLS, Geometry
+from hrm_scale.puzzles.sudoku.board import GEOMETRIES, GLYPHS, Geometry
 from shards.sudoku.generate import generate
 from shards.sudoku.puzzles import Puzzles
 
@@ -39,6 +39,6 @@ def rows_of(count: int, size: int = 9) -> list[list[str]]:
     """CSV fields of the first `count` puzzles: sources s0, s1, s2 in turn, rating = place."""
     puzzles = puzzles_of(size).take(np.arange(count))
     return [
-        [f"s{i % 3}", "".join(SYMBOLS[d] for d in q), "".join(SYMBOLS[d] for d in a), str(i)]
+        [f"s{i % 3}", "".join(GLYPHS[d] for d in q), "".join(GLYPHS[d] for d in a), str(i)]
         for i, (q, a) in enumerate(zip(puzzles.questions, puzzles.answers, strict=True))
     ]

@@ -16,7 +16,7 @@ import pytest
 
 from hrm_scale.base.errors import ConfigError, DataError
 from hrm_scale.data import DatasetMeta, DatasetWriter
-from shards.sudoku.board import GEOMETRIES
+from hrm_scale.puzzles.sudoku.board import GEOMETRIES
 from shards.sudoku.puzzles import Puzzles
 from tests.support.sudoku_examples import puzzles_of
 from tools.shards.cli import main

@@ -13,7 +13,7 @@ import pytest
 from hrm_scale.base.errors import ConfigError, DataError
 from hrm_scale.data import Loader, augment_sudoku, open_dataset
 from hrm_scale.puzzles.arc.grid import augment, encode
-from shards.sudoku.board import GEOMETRIES
+from hrm_scale.puzzles.sudoku.board import GEOMETRIES
 from tests.tools.test_shards_sets import (
     ARC_COUNT,
     arc_pairs,

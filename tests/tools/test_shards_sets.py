@@ -17,8 +17,8 @@ from hrm_scale.data import DatasetMeta, DatasetWriter, augment_sudoku
 from hrm_scale.data.format.meta import canonical_json, npy_header
 from hrm_scale.puzzles.arc.grid import IDENTITY, augment, encode
 from hrm_scale.puzzles.maze.rules import rule_labels
+from hrm_scale.puzzles.sudoku.board import GEOMETRIES
 from hrm_scale.puzzles.sudoku.classes import class_keys
-from shards.sudoku.board import GEOMETRIES
 from tests.support.sudoku_examples import puzzles_of
 
 Columns = dict[str, np.ndarray]

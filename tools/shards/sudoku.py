@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from hrm_scale.base.errors import DataError
-from hrm_scale.base.programs import load
 from hrm_scale.data.format.meta import DatasetMeta
-
-if TYPE_CHECKING:
-    from shards.sudoku import board
-else:
-    board = load("shards.sudoku.board")
+from hrm_scale.puzzles.sudoku import board
 
 
 def geometry_of(meta: DatasetMeta) -> board.Geometry:
@@ -41,6 +34,18 @@ def geometry_of(meta: DatasetMeta) -> board.Geometry:
 
 def side_by_side(inputs: np.ndarray, labels: np.ndarray, geometry: board.Geometry) -> list[str]:
     """Question and solution of one example (tokens `[cells]` each) as lines of text."""
-    left = board.draw(inputs.astype(np.int64) - board.TOKEN_OFFSET, geometry)
-    right = board.draw(labels.astype(np.int64) - board.TOKEN_OFFSET, geometry)
+    left, right = _lines(inputs, geometry), _lines(labels, geometry)
     return [f"{question}   {answer}" for question, answer in zip(left, right, strict=True)]
+
+
+def _lines(tokens: np.ndarray, geometry: board.Geometry) -> list[str]:
+    glyphs = np.array(["?", *board.GLYPHS])[tokens].reshape(geometry.size, -1)
+    width = geometry.box_width
+    rule = "+".join(["-" * (2 * width + 1)] * geometry.stacks)
+    lines = [f"+{rule}+"]
+    for index, row in enumerate(glyphs):
+        parts = [" ".join(row[i : i + width]) for i in range(0, geometry.size, width)]
+        lines.append("| " + " | ".join(parts) + " |")
+        if (index + 1) % geometry.box_height == 0:
+            lines.append(f"+{rule}+")
+    return lines

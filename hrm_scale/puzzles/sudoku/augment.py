@@ -9,7 +9,7 @@ of them by one key of the counter stream (`counter.py`)
     rows = key[31:0] * (T * R) >> 32
     columns = mix(key + GAMMA)[63:32] * C >> 32
 
-N! relabellings, R row orders and C column orders are listed in `symmetry_tables.py`, the identity
+N! relabellings, R row orders and C column orders are listed in `tables.py`, the identity
 first; T is 2 where boxes are square, else 1. With rows >= R the board is transposed, and the row
 order is number rows - R. Index 0 always is the identity. New cell (r, c) shows old cell
 (rows[r], columns[c]), or transposed old cell (rows[c], columns[r]).
@@ -28,11 +28,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from hrm_scale.base.counter import GAMMA, below, mix_array
+from hrm_scale.puzzles.sudoku.board import BLANK_TOKEN
 from hrm_scale.puzzles.sudoku.tables import SymmetryTables, symmetry_tables
 from hrm_scale.puzzles.symmetry import symmetry_keys
 
-BLANK = 1
-FIRST_DIGIT = 2
 _BLOCK = 512  # examples worked on at a time: about 0.9 MB of buffers for 9x9
 
 
@@ -67,9 +66,9 @@ def augment_sudoku(
 
 def pack_sudoku(inputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Label and clue of every cell in one byte: 4 * (digit - 1), and 1 more for a clue."""
-    packed = np.not_equal(inputs, BLANK).view(np.uint8)
+    packed = np.not_equal(inputs, BLANK_TOKEN).view(np.uint8)
     packed += labels * np.uint8(4)
-    packed -= np.uint8(4 * FIRST_DIGIT)
+    packed -= np.uint8(4 * (BLANK_TOKEN + 1))
     return packed
 
 
@@ -166,7 +165,7 @@ def _apply(
     np.copyto(old, words, casting="unsafe")
     np.bitwise_and(old, 15, out=old)
     np.bitwise_xor(old, tables.ninth_digits.take(digits, mode="clip")[:, None], out=old)
-    np.add(old, FIRST_DIGIT - 1, out=new_labels)
+    np.add(old, BLANK_TOKEN, out=new_labels)
     np.bitwise_and(new, 1, out=new)
     np.multiply(old, new, out=old)
-    np.add(old, BLANK, out=new_inputs)
+    np.add(old, BLANK_TOKEN, out=new_inputs)

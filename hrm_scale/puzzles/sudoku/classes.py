@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 
 from hrm_scale.base.counter import fold_array
-from hrm_scale.puzzles.sudoku.solver import Geometry
+from hrm_scale.puzzles.sudoku.board import Geometry
 from hrm_scale.puzzles.symmetry import hash_rows
 
 _BLOCK = 256

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import ClassVar
 
@@ -21,15 +21,21 @@ from hrm_scale.puzzles.base import (
 )
 from hrm_scale.puzzles.drawing import Drawing, Token, box_lines
 from hrm_scale.puzzles.sudoku import solver
+from hrm_scale.puzzles.sudoku.board import (
+    BLANK_TOKEN,
+    BLANKS,
+    GEOMETRIES,
+    GLYPHS,
+    MAX_SIZE,
+    Geometry,
+    digits_in_units,
+    faulty_units,
+    repeated_cells,
+)
 from hrm_scale.puzzles.sudoku.symmetry import sudoku_symmetry
+from hrm_scale.puzzles.symmetry import BoardSymmetry
 from hrm_scale.puzzles.text import counted, lines_of, read_board
 
-BLANK_TOKEN = 1
-"""Token of an empty cell; digit d is token d + 1, padding is 0."""
-GLYPHS = "123456789ABCDEFG"
-BOXES = {4: (2, 2), 6: (2, 3), 8: (2, 4), 9: (3, 3), 10: (2, 5), 12: (3, 4), 16: (4, 4)}
-"""Height and width of the boxes of each size that has a usual one."""
-_BLANKS = ".0_"
 _DRAWN = "|-+="  # lines between boxes
 _COUNTS = {0: NO_SOLUTION, 1: ONE_SOLUTION, 2: SEVERAL_SOLUTIONS, solver.UNCOUNTED: UNCOUNTED}
 
@@ -43,6 +49,7 @@ class Sudoku(Puzzle):
 
     kind = "sudoku"
     blank = BLANK_TOKEN
+    symmetry: BoardSymmetry
     # Half of the hard Sudokus are below 17 guesses, one in a hundred above 100.
     rating_edges = (0, 1, 6, 11, 21, 51, 101)
     notes: ClassVar[dict[str, str]] = {
@@ -54,12 +61,12 @@ class Sudoku(Puzzle):
 
     def __init__(self, height: int, width: int, box_height: int, box_width: int) -> None:
         super().__init__(height, width)
-        if not (height == width == box_height * box_width and 1 < height <= len(GLYPHS)):
+        if not (height == width == box_height * box_width and 1 < height <= MAX_SIZE):
             raise ValueError(
                 f"{height}x{width} cells with boxes of {box_height}x{box_width} are no Sudoku of"
-                f" up to {len(GLYPHS)}x{len(GLYPHS)}"
+                f" up to {MAX_SIZE}x{MAX_SIZE}"
             )
-        digits = GLYPHS[:height]
+        digits = GLYPHS[1 : height + 1]
         self.tokens = (
             Token("padding"),
             Token("empty", "."),
@@ -67,16 +74,19 @@ class Sudoku(Puzzle):
         )
         self.symbols = range(BLANK_TOKEN + 1, len(self.tokens))
         self.boxes = (box_height, box_width)
-        self.geometry = solver.Geometry(height, box_height, box_width)
+        self.geometry = Geometry(height, box_height, box_width)
         self.symmetry = sudoku_symmetry(self.geometry)
 
     @classmethod
     def of_size(cls, size: int) -> Sudoku:
-        if size not in BOXES:
-            raise ValueError(
-                f"{size} is no size of a Sudoku; there are {', '.join(map(str, BOXES))}"
-            )
-        return cls(size, size, *BOXES[size])
+        if size not in GEOMETRIES:
+            sizes = ", ".join(map(str, GEOMETRIES))
+            raise ValueError(f"{size} is no size of a Sudoku; there are {sizes}")
+        return cls.of_geometry(GEOMETRIES[size])
+
+    @classmethod
+    def of_geometry(cls, geometry: Geometry) -> Sudoku:
+        return cls(**geometry.board())
 
     @property
     def board(self) -> dict[str, int]:
@@ -87,40 +97,31 @@ class Sudoku(Puzzle):
         lines = box_lines(self.height, self.width, *(self.boxes or (1, 1)))
         return Drawing(self.height, self.width, self.tokens, self.blank, lines=lines)
 
-    @cached_property
-    def _units(self) -> np.ndarray:
-        """The cells of each row, column and box, int64 [3 * size, size]."""
-        return self.geometry.units()
-
     def exactly_one(self) -> np.ndarray:
         """A digit in each cell; in each row, column and box each digit."""
         size, cells = self.height, np.arange(self.cells)
         candidates = cells[:, None] * size + np.arange(size)
-        held = self._units[:, None, :] * size + np.arange(size)[:, None]
+        held = self.geometry.units[:, None, :] * size + np.arange(size)[:, None]
         return np.concatenate([candidates, held.reshape(-1, size)])
 
     # --- rules ---
 
     def solved(self, inputs: np.ndarray, answers: np.ndarray) -> np.ndarray:
         """bool [n]: are all clues kept, and has every row, column and box each digit once?"""
-        right = ((inputs <= BLANK_TOKEN) | (inputs == answers)).all(axis=1)
-        digits = np.sort(answers[right][:, self._units], axis=2)
-        right[right] = (digits == np.array(self.symbols)).all(axis=(1, 2))
+        right = np.asarray(~_changed(inputs, answers).any(axis=1))
+        right[right] = ~faulty_units(answers[right] - BLANK_TOKEN, self.geometry).any(axis=1)
         return right
 
     def broken(self, inputs: np.ndarray, answers: np.ndarray) -> np.ndarray:
         """bool [n]: two equal digits in a unit, or a changed clue; empty cells break nothing."""
-        found = np.sort(answers[:, self._units], axis=-1)
-        twice = (found[..., 1:] == found[..., :-1]) & (found[..., 1:] > BLANK_TOKEN)
-        changed = (inputs > BLANK_TOKEN) & (inputs != answers)
-        return np.asarray(twice.any((1, 2)) | changed.any(1))
+        again = digits_in_units(answers - BLANK_TOKEN, self.geometry)[1]
+        return np.asarray(again.any(axis=1) | _changed(inputs, answers).any(axis=1))
 
     def faults(self, inputs: np.ndarray, answers: np.ndarray) -> list[Fault]:
-        changed = (inputs > BLANK_TOKEN) & (inputs != answers)
         return [
-            Fault(changed, "clue changed", "clues changed"),
+            Fault(_changed(inputs, answers), "clue changed", "clues changed"),
             Fault(
-                self.contradictions(answers),
+                repeated_cells(answers - BLANK_TOKEN, self.geometry),
                 "cell contradicts others",
                 "cells contradict each other",
             ),
@@ -129,18 +130,32 @@ class Sudoku(Puzzle):
             ),
         ]
 
-    def contradictions(self, boards: np.ndarray) -> np.ndarray:
-        """bool [n, S]: the digit stands again in its row, column or box."""
-        again = np.zeros(boards.shape, bool)
-        digits = np.where(self._is_digit(boards), boards, 0)
-        for digit in self.symbols:
-            here = digits == digit
-            crowded = here[:, self._units].sum(axis=2) > 1
-            twice = np.zeros(boards.shape, bool)
-            for unit, cells in enumerate(self._units):
-                twice[:, cells] |= crowded[:, unit, None]
-            again |= here & twice
-        return again
+    def problems(
+        self, inputs: np.ndarray, labels: np.ndarray, *, unique: bool = False
+    ) -> Iterator[tuple[int, str, str]]:
+        padded = np.asarray(((inputs < BLANK_TOKEN) | (labels < BLANK_TOKEN)).any(axis=1))
+        changed = _changed(inputs, labels)
+        faulty = faulty_units(labels - BLANK_TOKEN, self.geometry)
+        bad = padded | changed.any(axis=1) | faulty.any(axis=1)
+        for row in np.flatnonzero(bad).tolist():
+            if padded[row]:
+                yield row, "E403", "a board holds padding"
+            elif changed[row].any():
+                cell = int(changed[row].argmax())
+                found, clue = (self.glyph(int(board[row, cell])) for board in (labels, inputs))
+                where = self.geometry.describe_cell(cell)
+                text = f"the answer has {found} at {where} where the question says {clue}"
+                yield row, "E402", text
+            else:
+                where = self.geometry.describe_unit(int(faulty[row].argmax()))
+                digits = self.geometry.digits_in_words
+                text = f"the answer is not a solved Sudoku: {where} does not hold {digits}"
+                yield row, "E401", text
+        if unique:
+            good = np.flatnonzero(~bad)
+            boards = inputs[good] - np.uint8(BLANK_TOKEN)
+            for row in good[solver.solve(boards, self.geometry).solutions != 1].tolist():
+                yield row, "E404", "the question has a second solution"
 
     def judge(self, problem: Problem, answers: Sequence[np.ndarray]) -> Verdict:
         """Without a known answer the rules decide; with one, only that one is right."""
@@ -168,14 +183,13 @@ class Sudoku(Puzzle):
 
     def parse(self, text: str, where: str, *, answer: bool = False) -> np.ndarray:
         rows = [_characters(line) for line in lines_of(text)]
-        digits = GLYPHS[: self.height]
-        last = f"1 to {self.height}" if self.height <= 9 else f"1 to 9 and A to {digits[-1]}"
-        allowed = f"the digits {last} and '.', 0 or '_' for an empty cell"
-        tokens = dict.fromkeys(_BLANKS, BLANK_TOKEN)
-        for number, digit in enumerate(digits, start=BLANK_TOKEN + 1):
-            tokens |= {digit: number, digit.lower(): number}
+        allowed = f"the digits {self.geometry.digits_in_words} and '.', 0 or '_' for an empty cell"
+        tokens = dict.fromkeys(BLANKS, BLANK_TOKEN)
+        for character, digit in self.geometry.characters().items():
+            tokens[character] = digit + BLANK_TOKEN
         grid = read_board(rows, (self.height, self.width), tokens, allowed, where)
-        clash = self.contradictions(grid.reshape(1, -1)).reshape(grid.shape)
+        clash = repeated_cells(grid.reshape(1, -1) - BLANK_TOKEN, self.geometry)
+        clash = clash.reshape(grid.shape)
         if clash.any():
             row, column = np.argwhere(clash)[0].tolist()
             raise DataError(
@@ -190,6 +204,11 @@ class Sudoku(Puzzle):
 
     def remark(self, tokens: np.ndarray) -> str:
         return counted(int((tokens > BLANK_TOKEN).sum()), "clue", "clues")
+
+
+def _changed(inputs: np.ndarray, answers: np.ndarray) -> np.ndarray:
+    """bool [n, S]: a clue of the question that the answer does not keep."""
+    return np.asarray((inputs > BLANK_TOKEN) & (inputs != answers))
 
 
 def _characters(line: str) -> str:

@@ -12,12 +12,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from hrm_scale.base.machine import usable_cores
+from hrm_scale.puzzles.sudoku.board import Geometry
 
 _BATCH = 2048
 _PASSES = 3
@@ -28,54 +28,6 @@ _COUNT_GUESSES = 50_000
 """Of 39,000 published hard 9x9 boards the hardest needs 1,325. A quarter of a second per board."""
 UNCOUNTED = -1
 """`count_solutions` gave up the search."""
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """A board of size x size cells with boxes of `box_height` rows and `box_width` columns."""
-
-    size: int
-    box_height: int
-    box_width: int
-
-    @property
-    def cells(self) -> int:
-        return self.size * self.size
-
-    @property
-    def bands(self) -> int:
-        """Number of bands: groups of `box_height` rows."""
-        return self.size // self.box_height
-
-    @property
-    def stacks(self) -> int:
-        """Number of stacks: groups of `box_width` columns."""
-        return self.size // self.box_width
-
-    @property
-    def square_boxes(self) -> bool:
-        """Whether transposing a board gives a board of the same kind."""
-        return self.box_height == self.box_width
-
-    @property
-    def vocab_size(self) -> int:
-        return self.size + 2
-
-    def board(self) -> dict[str, int]:
-        """The `board` entry of dataset.json."""
-        return {
-            "height": self.size,
-            "width": self.size,
-            "box_height": self.box_height,
-            "box_width": self.box_width,
-        }
-
-    def units(self) -> np.ndarray:
-        """Cell indices `[3 * size, size]` of all rows, columns and boxes, in this order."""
-        cells = np.arange(self.cells).reshape(self.bands, self.box_height, self.stacks, -1)
-        rows = cells.reshape(self.size, self.size)
-        boxes = cells.transpose(0, 2, 1, 3).reshape(self.size, self.size)
-        return np.concatenate([rows, rows.T, boxes])
 
 
 class Solutions(NamedTuple):

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from hrm_scale.puzzles.sudoku.augment import augment_packed, draw_numbers, pack_sudoku
+from hrm_scale.puzzles.sudoku.board import BLANK_TOKEN, Geometry
 from hrm_scale.puzzles.sudoku.classes import class_keys
-from hrm_scale.puzzles.sudoku.solver import Geometry
 from hrm_scale.puzzles.sudoku.tables import MAX_SIZE, symmetry_tables
 from hrm_scale.puzzles.symmetry import BoardSymmetry, Dihedral, Lines, Maps, Product, Relabel
 
-_OFFSET = np.uint8(1)
+_OFFSET = np.uint8(BLANK_TOKEN)
 
 
 def sudoku_symmetry(geometry: Geometry) -> BoardSymmetry:

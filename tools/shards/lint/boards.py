@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import xxhash
 
-from hrm_scale.base.programs import load
 from hrm_scale.data.format.meta import DatasetMeta
 from hrm_scale.puzzles.maze import layout as maze_symmetry
 from hrm_scale.puzzles.maze import rules as maze_rules
-from hrm_scale.puzzles.sudoku import classes as sudoku_symmetry
-from hrm_scale.puzzles.sudoku.solver import solve
+from hrm_scale.puzzles.sudoku.puzzle import Sudoku
 
 from ..report import Place, Report
 from ..sudoku import geometry_of
-
-if TYPE_CHECKING:
-    from shards.sudoku import board as sudoku_board
-else:
-    sudoku_board = load("shards.sudoku.board")
 
 Problem = tuple[int, str, str]
 """(row, code, what is wrong)."""
@@ -116,7 +109,7 @@ class SudokuRules:
     """
 
     def __init__(self, meta: DatasetMeta, *, unique: bool) -> None:
-        self._geometry = geometry_of(meta)
+        self._puzzle = Sudoku.of_geometry(geometry_of(meta))
         self._unique = unique
         self.begin()
 
@@ -125,35 +118,17 @@ class SudokuRules:
 
     def problems(
         self, columns: Mapping[str, np.ndarray], *, first_stripe: bool
-    ) -> Iterator[Problem]:
-        geometry = self._geometry
+    ) -> Iterable[Problem]:
         inputs, labels = columns["inputs"], columns["labels"]
         self._rows += len(inputs)
-        questions = np.maximum(inputs, sudoku_board.TOKEN_OFFSET) - np.uint8(
-            sudoku_board.TOKEN_OFFSET
-        )
-        answers = np.maximum(labels, sudoku_board.TOKEN_OFFSET) - np.uint8(
-            sudoku_board.TOKEN_OFFSET
-        )
-        padded = np.asarray((inputs == 0).any(axis=1) | (labels == 0).any(axis=1))
-        lost = np.asarray(sudoku_board.contradicted_cells(questions, answers).any(axis=1))
-        bad = padded | lost | sudoku_board.faulty_units(answers, geometry).any(axis=1)
-        for row in np.flatnonzero(bad).tolist():
-            text = sudoku_board.puzzle_problem(questions[row], answers[row], geometry)
-            if padded[row]:
-                yield row, "E403", "a board holds padding"
-            else:
-                yield row, "E402" if lost[row] else "E401", text or "is no Sudoku"
-        if self._unique and first_stripe:
-            good = np.flatnonzero(~bad)
-            self._searched += len(good)
-            found = solve(questions[good], geometry).solutions
-            for row in good[found != 1].tolist():
-                yield row, "E404", "the question has a second solution"
+        search = self._unique and first_stripe
+        found = list(self._puzzle.problems(inputs, labels, unique=search))
+        if search:
+            self._searched += len(inputs) - sum(code != "E404" for _, code, _ in found)
+        return found
 
     def keys(self, inputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        offset = np.uint8(sudoku_board.TOKEN_OFFSET)
-        return sudoku_symmetry.class_keys(inputs - offset, labels - offset, self._geometry)
+        return self._puzzle.symmetry.keys(inputs, labels)
 
     def summary(self) -> str:
         text = f"{self._rows} solved boards that keep their clues"

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from hrm_scale.puzzles.sudoku.augment import BLANK, augment_sudoku
+from hrm_scale.puzzles.sudoku.augment import augment_sudoku
+from hrm_scale.puzzles.sudoku.board import BLANK_TOKEN
 
 
 class Symmetries:
@@ -26,7 +27,7 @@ class Symmetries:
         board: Mapping[str, int],
     ) -> None:
         cells, count = len(label), len(numbers)
-        probes = np.where(np.eye(cells, dtype=bool), label, BLANK).astype(np.uint8)
+        probes = np.where(np.eye(cells, dtype=bool), label, BLANK_TOKEN).astype(np.uint8)
         inputs, _ = augment_sudoku(
             np.tile(probes, (count, 1)),
             np.tile(label, (cells * count, 1)),
@@ -36,7 +37,7 @@ class Symmetries:
             board,
         )
         inputs = inputs.reshape(count, cells, cells)
-        self.cells = (inputs != BLANK).argmax(axis=2)
+        self.cells = (inputs != BLANK_TOKEN).argmax(axis=2)
         self.tokens = np.tile(np.arange(256, dtype=np.uint8), (count, 1))
         row = np.arange(count)[:, None]
         new = np.take_along_axis(inputs, self.cells[:, :, None], axis=2)[:, :, 0]
