@@ -9,9 +9,9 @@ import numpy as np
 
 from hrm_scale.base.untrusted import printable
 from hrm_scale.prediction.prediction import Attempt, Prediction, Step
-from hrm_scale.prediction.terminal import Block, Marks, beside, draw
 from hrm_scale.puzzles.arc.puzzle import sides
 from hrm_scale.puzzles.base import NO_SOLUTION, SEVERAL_SOLUTIONS
+from hrm_scale.puzzles.terminal import Block, Marks, beside, draw
 from hrm_scale.puzzles.text import counted
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 PALETTE = (
     "#000000", "#0074d9", "#ff4136", "#2ecc40", "#ffdc00",
     "#aaaaaa", "#f012be", "#ff851b", "#7fdbff", "#870c25",
@@ -58,6 +60,21 @@ class Drawing:
     def shows_question(self) -> bool:
         """Does a drawn answer show the question as well?"""
         return self.background or bool(self.path)
+
+    def grid(self, tokens: np.ndarray) -> np.ndarray:
+        """What is drawn of a board's tokens [S], uint8 [h, w]; of 0x0 where a cropped one has no
+        grid. Rows that do not fill the board end with token 0."""
+        cells = np.zeros(self.height * self.width, np.uint8)
+        cells[: len(tokens)] = tokens
+        board = cells.reshape(self.height, self.width)
+        if not self.crop:
+            return board
+        filled = [number for number, token in enumerate(self.tokens) if token.fill]
+        seen = np.isin(board, filled)
+        rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
+        if not rows.size:
+            return board[:0, :0]
+        return board[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -17,7 +17,6 @@ from hrm_scale.base.errors import ConfigError, EnvironmentProblem
 from hrm_scale.prediction import files
 from hrm_scale.prediction.animation import MOST
 from hrm_scale.prediction.prediction import Attempt, Prediction, Trajectory
-from hrm_scale.prediction.terminal import Block, Marks, beside, draw
 from hrm_scale.prediction.text import Style, describe, summary
 from hrm_scale.puzzles import Problem, Puzzle
 from hrm_scale.puzzles.arc.puzzle import Arc
@@ -126,13 +125,6 @@ def test_arc_shows_input_attempts_and_the_known_answer() -> None:
         PLAIN,
         trace=False,
     )
-
-
-def test_blocks_wrap_where_the_terminal_ends() -> None:
-    blocks = [Block([letter * 4] * rows, 4) for letter, rows in (("a", 2), ("b", 1), ("c", 1))]
-    assert beside(blocks, 11) == "aaaa   bbbb\naaaa\n\ncccc"
-    assert beside(blocks, 3) == "aaaa\naaaa\n\nbbbb\n\ncccc"
-    assert draw(FOUR, np.ones((4, 4), np.uint8), Marks(), color=False).width == 11
 
 
 def test_a_summary_counts() -> None:

@@ -96,15 +96,16 @@ def test_info_shows_counts_tokens_boards_and_hashes(
         stored["fingerprint"],
         stored["splits"]["train"]["sha256"][0][:12],
         "split train: 100 groups, 100 puzzles, 100 examples in 4 records",
-        "1 blank",
-        "5 digit 4",
+        "kind          sudoku 4x4, online storage",
+        "1 = empty",
+        "5 = 4",
         "25.00 %",
-        "ratings: all 0",
+        "rating: all 0",
         "generated",
     ):
         assert wanted in text
     first = puzzles_of(4).answers[0].reshape(4, 4)
-    drawn = f"| {first[0, 0]} {first[0, 1]} | {first[0, 2]} {first[0, 3]} |"
+    drawn = f" {first[0, 0]} {first[0, 1]} | {first[0, 2]} {first[0, 3]}\n"
     assert drawn in text
     assert main(["info", "--boards", "0", str(dataset)]) == 0
     assert "example 0" not in capsys.readouterr().out
@@ -119,6 +120,7 @@ def test_info_as_json_agrees_with_the_data(
     assert train["tokens"]["inputs"] == np.bincount(questions.ravel() + 1, minlength=6).tolist()
     clues = (questions != 0).sum(axis=1)
     assert train["clues"] == {str(n): int((clues == n).sum()) for n in np.unique(clues)}
+    assert train["filled"]["max"] == 16 - clues.min()
     assert sum(train["ratings"]["counts"].values()) == 100
 
 

@@ -73,12 +73,21 @@ def test_info_of_a_large_set_reads_a_sample_and_says_so(
     assert sum(full["tokens"]["inputs"]) == 120 * 36
 
 
-def test_info_tells_the_length_of_maze_paths(
+def test_info_names_tokens_and_ratings_as_the_kind_does(
     sets: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    moves = said(capsys, "info", sets / "maze")["splits"]["train"]["path_moves"]
+    train = said(capsys, "info", sets / "maze")["splits"]["train"]
     ratings = open_dataset(sets / "maze").read("train", ["ratings"], 0, 30)["ratings"]
-    assert (moves["min"], moves["max"]) == (ratings.min(), ratings.max())
+    assert (train["ratings"]["min"], train["ratings"]["max"]) == (ratings.min(), ratings.max())
+    # All cells of a path but its goal.
+    assert (train["filled"]["min"], train["filled"]["max"]) == (
+        ratings.min() - 1,
+        ratings.max() - 1,
+    )
+    main(["info", str(sets / "maze")])
+    text = capsys.readouterr().out
+    for words in ("maze 6x6", "1 = wall", "5 = path", f"moves: min {ratings.min()}"):
+        assert words in text
 
 
 # --- preview --------------------------------------------------------------------------------------
@@ -118,13 +127,23 @@ def test_preview_augments_an_online_set_by_name_and_by_number(
 def test_preview_draws_colours_or_digits(sets: Path, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     main(["preview", str(sets / "arc-online"), "--color", "always"])
-    assert "\x1b[48;2;" in capsys.readouterr().out
+    assert "\x1b[48;5;" in capsys.readouterr().out
     main(["preview", str(sets / "arc-online")])
     text = capsys.readouterr().out
     assert "\x1b" not in text
     assert "identifier 1 aa000001" in text
+    grids = [*arc_pairs(0)["train"], *arc_pairs(0)["test"]][0]
+    first = "  ".join(" ".join(map(str, grid[0])) for grid in grids)
+    assert first in text.replace("    ", "  ")
     main(["preview", str(sets / "maze"), "--index", "29"])
-    assert "S" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert text.count("S") == text.count("G") == 2
+    assert "o " in text
+    main(["preview", str(sets / "sudoku-online"), "--color", "always"])
+    text = capsys.readouterr().out
+    assert "\x1b[1m" in text  # clues are bold, the rest of the answer is not
+    assert "\x1b[32m" in text
+    assert "clues" in text
 
 
 @pytest.mark.parametrize(

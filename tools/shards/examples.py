@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from hrm_scale.base.errors import ConfigError, DataError, nearest
-from hrm_scale.data import Dataset, augment_sudoku
+from hrm_scale.data import Dataset
 from hrm_scale.puzzles.arc.grid import (
-    CELLS,
     FIRST_COLOUR,
     IDENTITY,
     SIDE,
@@ -21,6 +20,7 @@ from hrm_scale.puzzles.arc.grid import (
     undo,
     variant_name,
 )
+from hrm_scale.puzzles.symmetry import BoardSymmetry
 
 MOST_AT_ONCE = 16
 """Examples of one puzzle that are shown."""
@@ -77,11 +77,11 @@ class Examples:
         self._table: np.ndarray | None = None
         self._tasks: list[tuple[str, int, int]] = []
         self._names: list[str] = []
-        if self._meta.augmentation.get("kind") == "arc":
+        if self._meta.has_variants:
             self._read_tables()
         elif self._meta.num_puzzle_identifiers > 1:
             self._names = dataset.identifiers()
-            if self._meta.kind == "arc":
+            if self._meta.puzzle.has_tasks:
                 # Published arrays have no table, but names that may tell the same.
                 with contextlib.suppress(DataError):
                     self._read_tables()
@@ -116,7 +116,7 @@ class Examples:
             labels=columns["labels"][row].copy(),
             rating=int(columns["ratings"][row]) if "ratings" in columns else None,
         )
-        if self._meta.kind != "arc" or len(example.inputs) != CELLS:
+        if not self._meta.puzzle.has_tasks:
             return example
         grids = (_grid(example.inputs), _grid(example.labels))
         variant = None if self._table is None else self._table[identifier]
@@ -142,7 +142,7 @@ class Examples:
 
     def original(self, example: Example) -> Example:
         """The example with augmentation and translation undone. DataError where nobody can."""
-        plain = self._meta.augmentation.get("kind") == "none" and example.variant is None
+        plain = not self._meta.is_augmented and example.variant is None
         if self._meta.storage == "online" or plain:
             return replace(example, note="stored as the original")
         if example.grids is None or example.variant is None:
@@ -159,27 +159,27 @@ class Examples:
 
     def variant(self, example: Example, number: int) -> Example:
         """Variant `number` of an example of an online set (0 is the original)."""
-        kind = self._meta.augmentation.get("kind", "none")
-        if self._meta.storage != "online" or kind == "none":
+        spec, symmetry = self._meta.augmentation, self._meta.puzzle.symmetry
+        if self._meta.storage != "online" or not self._meta.is_augmented:
+            kind = spec.get("kind", "none")
             raise ConfigError(
                 f"--aug {number}: a {self._meta.storage} set with augmentation {kind!r} stores what"
                 " there is: choose by --index or --id"
             )
-        if kind == "sudoku":
-            spec = self._meta.augmentation
+        if isinstance(symmetry, BoardSymmetry):
             self._check_variant(number, spec["count"] + 1)
-            made = augment_sudoku(
+            made = symmetry.augment(
                 example.inputs[None],
                 example.labels[None],
                 np.array([example.group]),
                 np.array([number]),
                 spec["seed"],
-                self._meta.board,
             )
             note = f"augmentation {number} of {spec['count']}"
             return replace(example, inputs=made[0][0], labels=made[1][0], note=note)
-        assert self._table is not None
-        assert example.grids is not None
+        if self._table is None or example.grids is None:
+            kind = self._meta.kind
+            raise DataError(f"{self._dataset.name}: no symmetries of kind {kind!r} are known")
         place = int(np.searchsorted(self._firsts, example.identifier, side="right")) - 1
         task, first, count = self._tasks[place]
         self._check_variant(number, count)

@@ -10,6 +10,7 @@ import numpy as np
 
 from hrm_scale.base.untrusted import printable
 from hrm_scale.data import Dataset, DatasetMeta
+from hrm_scale.puzzles.unknown import Unknown
 
 from .open_source import open_one
 from .statistics import describe_split, spread
@@ -54,27 +55,29 @@ def describe(dataset: Dataset, *, full: bool) -> dict[str, Any]:
             for split in sorted(meta.splits, key=lambda name: (name != "train", name))
         },
     }
-    if meta.augmentation.get("kind") == "arc":
+    if meta.has_variants:
         counts = np.array([count for _, _, count in dataset.tasks()[1:]])
         info["tasks"] = {"count": len(counts), "variants": spread(counts)} if len(counts) else {}
     return info
 
 
 def _drawings(dataset: Dataset, split: str, count: int) -> list[str]:
-    from .draw import draw_pair
     from .examples import Examples
+    from .preview import draw_pair
 
     examples, lines = Examples(dataset, split), []
     for number in range(count):
         example = examples.at(number)
         lines += [f"  example {number}  {example.name}".rstrip()]
-        lines += [f"    {line}" for line in draw_pair(example, dataset.meta, colour=False)]
+        lines += [f"    {line}" for line in draw_pair(example, dataset.meta.puzzle, colour=False)]
     return lines
 
 
 def _head(directory: str, meta: DatasetMeta, info: Mapping[str, Any]) -> list[str]:
-    board = meta.board
-    size = f" {board['height']}x{board['width']}" if {"height", "width"} <= board.keys() else ""
+    puzzle = meta.puzzle
+    title = puzzle.title
+    if isinstance(puzzle, Unknown):
+        title = f"{meta.kind} {puzzle.height}x{puzzle.width}, a kind of which nothing is known"
     shown = {k: v for k, v in meta.augmentation.items() if not k.endswith("_sha256")}
     augmentation = ", ".join(f"{key} {value}" for key, value in shown.items())
     identifiers = f"{meta.num_puzzle_identifiers} (blank: {meta.blank_identifier_id})"
@@ -83,7 +86,8 @@ def _head(directory: str, meta: DatasetMeta, info: Mapping[str, Any]) -> list[st
         identifiers += f", {tasks['count']} tasks with {v['min']} to {v['max']} variants each"
     lines = [
         f"{directory}",
-        f"  kind          {meta.kind}{size}, {meta.storage} storage",
+        f"  kind          {title}, {meta.storage} storage",
+        *_plugin(meta),
         f"  tokens        vocabulary {meta.vocab_size}, length {meta.seq_len}, padding "
         f"{meta.pad_id}, ignored label {meta.ignore_label_id}",
         f"  identifiers   {identifiers}",
@@ -95,6 +99,14 @@ def _head(directory: str, meta: DatasetMeta, info: Mapping[str, Any]) -> list[st
     if extra:
         lines += _rows("  extra", _flatten(extra))
     return lines
+
+
+def _plugin(meta: DatasetMeta) -> list[str]:
+    """The file or package that defines the kind, where it is not a built-in one."""
+    record = meta.builder.get("puzzle")
+    if not isinstance(record, dict):
+        return []
+    return [f"  defined in    {record.get('source')}, class {record.get('class')}"]
 
 
 def _split_text(split: str, info: Mapping[str, Any], meta: DatasetMeta) -> list[str]:
@@ -122,14 +134,16 @@ def _split_text(split: str, info: Mapping[str, Any], meta: DatasetMeta) -> list[
     for name in ("inputs", "labels"):
         if "shapes" in info:
             lines += _histogram(f"grids of {name}{note}", info["shapes"][name])
-    for name, words in (("path_moves", "moves of the paths"), ("variants", "variants of a row")):
+    spreads = (("filled", "cells that the answer fills"), ("variants", "variants of a row"))
+    for name, words in spreads:
         if name in info:
             lines.append(f"  {words}: {_spread_text(info[name])}{note}")
+    rating = meta.puzzle.rating
     if (ratings := info.get("ratings")) and ratings["min"] == ratings["max"]:
         # A set without ratings has one number for all.
-        lines.append(f"  ratings: all {ratings['min']}{note}")
+        lines.append(f"  {rating}: all {ratings['min']}{note}")
     elif ratings:
-        lines += _histogram(f"ratings: {_spread_text(ratings)}{note}", ratings["counts"])
+        lines += _histogram(f"{rating}: {_spread_text(ratings)}{note}", ratings["counts"])
     return lines
 
 
@@ -161,15 +175,7 @@ def _shard_table(shards: list[dict[str, Any]]) -> list[str]:
 
 
 def _token_name(token: int, meta: DatasetMeta) -> str:
-    if token == meta.pad_id:
-        return f"{token} PAD"
-    if meta.kind == "sudoku":
-        return f"{token} blank" if token == 1 else f"{token} digit {token - 1}"
-    if meta.kind == "arc":
-        return f"{token} EOS" if token == 1 else f"{token} colour {token - 2}"
-    if meta.kind == "maze" and token <= 5:
-        return f"{token} {('wall', 'free', 'S', 'G', 'path')[token - 1]}"
-    return str(token)
+    return f"{token} = {meta.puzzle.tokens[token].name}"
 
 
 def _spread_text(spread: Mapping[str, Any]) -> str:

@@ -98,9 +98,8 @@ class _Reads:
         self._variants: np.ndarray | None = None
         if self._meta.num_puzzle_identifiers > 1:
             self._names = dataset.identifiers()
-        online = self._meta.storage == "online"
-        self._kind = self._meta.augmentation.get("kind", "none") if online else "none"
-        if self._kind == "arc":
+        self._augments = self._meta.storage == "online" and self._meta.is_augmented
+        if self._augments and self._meta.has_variants:
             self._variants = dataset.augmentations()
 
     def rows(self, start: int, stop: int) -> list[dict[str, Any]]:
@@ -160,14 +159,14 @@ class _Reads:
         }
         if "puzzles" in columns:
             result["puzzle"] = int(columns["puzzles"][row])
-        if self._kind == "sudoku":
-            count = self._meta.augmentation["count"]
-            drawn = draw_augmentations(count, self._seed, piece.epoch, piece.offset + k, 1)
-            result["augmentation"] = int(drawn[0])
-        elif self._kind == "arc":
+        if self._variants is not None:
             variant, moved = self._arc_draw(piece.epoch, record, row, group, identifier)
             result |= {"augmentation": variant, "moved": moved}
             identifier += variant
+        elif self._augments:
+            count = self._meta.augmentation["count"]
+            drawn = draw_augmentations(count, self._seed, piece.epoch, piece.offset + k, 1)
+            result["augmentation"] = int(drawn[0])
         result["identifier"] = identifier
         if self._names:
             result["name"] = self._names[identifier]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,17 +27,19 @@ def describe_split(dataset: Dataset, split: str, *, full: bool) -> dict[str, Any
     records = _sample(index.records, index.examples, index.columns, full=full)
     values: dict[str, list[np.ndarray]] = {}
     tokens = {name: np.zeros(256, np.int64) for name in ("inputs", "labels")}
+    puzzle = meta.puzzle
     clues: Counter[int] = Counter()
-    moves: Counter[int] = Counter()
+    filled: Counter[int] = Counter()
     kept = [name for name in ("ratings", "sources", "shapes", "variants") if name in index.columns]
     for record in records:
         columns = reader.columns(record, [*tokens, *kept])
         for name, total in tokens.items():
             total += np.bincount(columns[name].ravel(), minlength=256)
-        if meta.kind == "sudoku":
-            clues.update((columns["inputs"] > 1).sum(axis=1).tolist())
-        elif meta.kind == "maze":
-            moves.update(((columns["labels"] == 5).sum(axis=1) + 1).tolist())
+        if puzzle.blank is not None:
+            given = (columns["inputs"] != puzzle.blank) & (columns["inputs"] != meta.pad_id)
+            clues.update(given.sum(axis=1).tolist())
+        if not puzzle.has_tasks:
+            filled.update((columns["inputs"] != columns["labels"]).sum(axis=1).tolist())
         for name in kept:
             values.setdefault(name, []).append(np.array(columns[name]))
     joined = {name: np.concatenate(parts) for name, parts in values.items()}
@@ -67,10 +69,10 @@ def describe_split(dataset: Dataset, split: str, *, full: bool) -> dict[str, Any
         result["augmented"] = stated[split]
     if clues:
         result["clues"] = {str(n): clues[n] for n in sorted(clues)}
-    if moves:
-        result["path_moves"] = spread(np.array(list(moves.elements())))
+    if filled:
+        result["filled"] = spread(np.array(list(filled.elements())))
     if "ratings" in joined:
-        result["ratings"] = _ratings(joined["ratings"])
+        result["ratings"] = _ratings(joined["ratings"], puzzle.rating_edges or _RATING_EDGES)
     if "sources" in joined:
         result["sources"] = _sources(joined["sources"], meta)
     if "shapes" in joined:
@@ -132,8 +134,8 @@ def spread(values: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _ratings(ratings: np.ndarray) -> dict[str, Any]:
-    edges = [*_RATING_EDGES, max(int(ratings.max()) + 1, _RATING_EDGES[-1] + 1)]
+def _ratings(ratings: np.ndarray, lower: Sequence[int]) -> dict[str, Any]:
+    edges = [*lower, max(int(ratings.max()), lower[-1]) + 1]
     counts, _ = np.histogram(ratings, bins=edges)
     labels = [
         f"{first}" if last == first + 1 else f"{first}-{last - 1}"

@@ -41,7 +41,7 @@ class ArcTables:
 def check_tables(path: Path, meta: DatasetMeta, report: Report) -> ArcTables | None:
     """Check the files against dataset.json. The tables of an ARC set whose tables are usable."""
     names = _read_names(path / IDENTIFIERS_FILE, meta, report)
-    if meta.augmentation.get("kind") != "arc":
+    if not meta.has_variants:
         return None
     variants = _read_variants(path / VARIANTS_FILE, meta, report)
     test = _read_test_puzzles(path / TEST_FILE, meta, report)

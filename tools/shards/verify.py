@@ -87,7 +87,9 @@ def _open(path: Path, report: Report) -> Dataset | None:
         report.found("E101", "the folder of the split is missing", str(path / split))
     if lost:
         return None
-    report.sound(f"{DATASET_FILE}: {meta.kind}, {meta.storage}, fingerprint {meta.fingerprint}")
+    # ConfigError for a plug-in that was not given.
+    title = meta.puzzle.title
+    report.sound(f"{DATASET_FILE}: {title}, {meta.storage}, fingerprint {meta.fingerprint}")
     return open_dataset(path)
 
 
@@ -111,7 +113,7 @@ def _check_all(dataset: Dataset, report: Report, meaning_of: MeaningOf | None) -
 
 def _check_folder(path: Path, meta: DatasetMeta, report: Report) -> None:
     known = {DATASET_FILE, IDENTIFIERS_FILE, *meta.splits}
-    if meta.augmentation.get("kind") == "arc":
+    if meta.has_variants:
         known |= {VARIANTS_FILE, TEST_FILE}
     for entry in sorted(path.iterdir()):
         if entry.name not in known and not entry.name.startswith("."):

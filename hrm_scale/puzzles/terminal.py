@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hrm_scale.puzzles import Puzzle, Token
+from hrm_scale.puzzles.base import Puzzle
+from hrm_scale.puzzles.drawing import Token
 
 _GAP = "   "
 _END = "\x1b[0m"
