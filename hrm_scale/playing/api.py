@@ -1,8 +1,14 @@
-"""What the page asks for, as JSON types. Grids go as texts (`Puzzle.text`) or lists of tokens."""
+"""What the page asks for, as JSON types.
+
+A question goes as text (`Puzzle.parse`); a grid comes as {"shape": [rows, columns], "tokens": ...},
+row after row, to be drawn with the drawing of the puzzle.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -12,7 +18,9 @@ from hrm_scale.data import Dataset
 from hrm_scale.evaluation.restore import Restored
 from hrm_scale.playing.arc_tasks import ArcTasks
 from hrm_scale.playing.solver import Solver, Step
-from hrm_scale.puzzles import Problem
+from hrm_scale.puzzles import Problem, Puzzle
+from hrm_scale.puzzles.arc.task_files import demonstrations_of_json
+from hrm_scale.puzzles.reading import read_typed
 from hrm_scale.puzzles.registry import require_known
 
 Json = dict[str, Any]
@@ -20,6 +28,8 @@ TIMES_TRAINED = 4
 """How far beyond the trained number of ACT steps the page goes unless told."""
 _MOST_PATH = 1 << 31
 _MOST_TEXT = 1 << 13
+_MOST_READ = 1 << 17
+"""Characters of a question, and of a text to read one from: a task as JSON."""
 _FIELDS = {"puzzle", "answer", "task", "steps", "path"}
 
 
@@ -46,13 +56,15 @@ class PlayApi:
 
     def about(self) -> Json:
         """The model, its puzzles, and what there is to choose from."""
-        restored, board = self._restored, self._restored.meta.board
+        restored, board = self._restored, self._board
         table = restored.table
         return {
-            "kind": self._board.kind,
-            "side": self._board.height,
-            "symbols": "".join(map(self._board.glyph, range(len(self._board.tokens)))),
-            "box": [board.get("box_height", 0), board.get("box_width", 0)],
+            "title": board.title,
+            "drawing": board.drawing.as_json(),
+            "editable": list(board.question_tokens),
+            "start": _grid(board.start()),
+            "format": _format(board),
+            "has_tasks": board.has_tasks,
             "run": restored.run.run_name or restored.checkpoint.path.parent.parent.name,
             "step": restored.checkpoint.step,
             "averaged": restored.averaged,
@@ -67,21 +79,57 @@ class PlayApi:
         }
 
     def example(self, number: int) -> Json:
-        """Problem `number` (modulo their count) of the test split, with the known answer."""
+        """Problem `number` (modulo their count) of the test split, with the known answer: as text,
+        and as the one pair in `tests`."""
         count = self._example_count()
         if self._dataset is None or not count:
             raise DataError("no example: the data set is not there; start with data_path=DIR")
         at = number % count
         columns = self._dataset.read("test", ["inputs", "labels"], at, at + 1)
-        grids = (self._board.grid(columns[name][0]) for name in ("inputs", "labels"))
-        puzzle, answer = map(self._board.text, grids)
-        return {"number": at, "puzzle": puzzle, "answer": answer}
+        question, answer = (self._board.grid(columns[name][0]) for name in ("inputs", "labels"))
+        texts = {"puzzle": self._board.text(question), "answer": self._board.text(answer)}
+        return {"number": at, **texts, "tests": [_pair(question, answer)]}
 
     def task(self, name: str) -> Json:
         """An ARC task of the data set; `known`: was the model trained on its identifier?"""
         if self._tasks is None:
             raise DataError("no tasks: no ARC data set is there; start with data_path=DIR")
-        return {**self._tasks.task(name), "known": self._same_data}
+        task = self._tasks.task(name)
+        for part in ("demonstrations", "tests"):
+            task[part] = [
+                _pair(self._rows(pair["input"]), pair["output"] and self._rows(pair["output"]))
+                for pair in task[part]
+            ]
+        return {**task, "known": self._same_data}
+
+    def read(self, asked: object) -> Iterator[Json]:
+        """One line: {"demonstrations", "tests"}, the puzzles of `text` with their known answers.
+        DataError at once where it holds none."""
+        text = _text(_fields(asked, {"text"}), "text", _MOST_READ) or ""
+        shown = demonstrations_of_json(text, "text") if self._board.has_tasks else []
+        found = {
+            "demonstrations": [_pair(*pair) for pair in shown],
+            "tests": [_pair(one.question, one.answer) for one in self._problems(text)],
+        }
+        return iter([found])
+
+    def check(self, asked: object) -> Iterator[Json]:
+        """One line: {"wrong"}, cells of `puzzle`, a list of tokens that may be unfinished, which
+        contradict each other. ConfigError at once."""
+        tokens = _fields(asked, {"puzzle"}).get("puzzle")
+        allowed = self._board.question_tokens
+        if (
+            not isinstance(tokens, list)
+            or len(tokens) != self._board.cells
+            or not all(type(token) is int and token in allowed for token in tokens)
+        ):
+            raise ConfigError(f"puzzle is not a list of {self._board.cells} tokens of questions")
+        row = np.array([tokens], np.uint8)
+        wrong = np.zeros(row.shape, bool)
+        for fault in self._board.faults(row, row):
+            if not fault.open:
+                wrong |= fault.cells
+        return iter([{"wrong": np.flatnonzero(wrong).tolist()}])
 
     def solve(self, asked: object) -> Iterator[Json]:
         """The steps of an answer, then {"end": "done"}, or "replaced" when another question came.
@@ -90,8 +138,7 @@ class PlayApi:
         `steps`, `path` (0 as trained, else a random start of that number). DataError or ConfigError
         at once.
         """
-        if not isinstance(asked, dict) or set(asked) - _FIELDS:
-            raise ConfigError(f"a question has no fields but {', '.join(sorted(_FIELDS))}")
+        asked = _fields(asked, _FIELDS)
         text, answer, task = (_text(asked, name) for name in ("puzzle", "answer", "task"))
         steps = _whole(asked, "steps", self._trained, 1, self._most)
         path = _whole(asked, "path", 0, 0, _MOST_PATH)
@@ -146,15 +193,56 @@ class PlayApi:
             "solved": verdict.solved,
         }
 
+    def _problems(self, text: str) -> list[Problem]:
+        """The puzzles in a text: one, those of a task, or one in a field of a line of a table."""
+        try:
+            return read_typed(text, self._board)[0]
+        except DataError:
+            for field in re.split(r"[,;\t]", text):
+                with suppress(DataError):
+                    return read_typed(field, self._board)[0]
+            raise
+
+    def _rows(self, rows: list[list[int]]) -> np.ndarray:
+        """The grid of rows of digits."""
+        return self._board.parse("\n".join("".join(map(str, row)) for row in rows), "task")
+
     def _example_count(self) -> int:
         info = self._dataset.meta.splits.get("test") if self._dataset is not None else None
         return 0 if info is None else info.examples
 
 
-def _text(asked: Json, name: str) -> str | None:
+def _grid(grid: np.ndarray) -> Json:
+    return {"shape": list(grid.shape), "tokens": grid.ravel().tolist()}
+
+
+def _pair(question: np.ndarray, answer: np.ndarray | None) -> Json:
+    return {"input": _grid(question), "output": None if answer is None else _grid(answer)}
+
+
+def _format(board: Puzzle) -> str:
+    """How a question is written, in words."""
+    tokens = [board.tokens[number] for number in board.question_tokens]
+    cells = [
+        glyph if token.name == glyph else f"{glyph} {token.name}"
+        for token in tokens
+        for glyph in [token.glyph.strip() or "."]
+    ]
+    json = ', or a task as JSON, {"train": […], "test": […]}' if board.has_tasks else ""
+    return f"A line for every row, a character for every cell: {', '.join(cells)}{json}"
+
+
+def _fields(asked: object, names: set[str]) -> Json:
+    """A question as an object of no other fields than `names`."""
+    if not isinstance(asked, dict) or set(asked) - names:
+        raise ConfigError(f"a question has no fields but {', '.join(sorted(names))}")
+    return asked
+
+
+def _text(asked: Json, name: str, most: int = _MOST_TEXT) -> str | None:
     value = asked.get(name)
-    if not isinstance(value, str | None) or len(value or "") > _MOST_TEXT:
-        raise ConfigError(f"{name} is not a text of at most {_MOST_TEXT} characters")
+    if not isinstance(value, str | None) or len(value or "") > most:
+        raise ConfigError(f"{name} is not a text of at most {most} characters")
     return value
 
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from hrm_scale.base.errors import ConfigError
 from hrm_scale.playing.api import PlayApi
-from hrm_scale.serving.page_files import page_files
 from hrm_scale.serving.server import LOOPBACK, LocalServer
-
-PAGE = Path(__file__).parent / "page"
+from hrm_scale.web.assets import page_files
 
 
 class PlayServer(LocalServer):
@@ -27,9 +23,8 @@ class PlayServer(LocalServer):
             f"host={host} port={port}: cannot listen there ({{reason}}): type port=0 for a free"
             " port, or port=N for another one"
         )
-        super().__init__(
-            page_files(PAGE), routes, {"solve": api.solve}, host=host, port=port, taken=taken
-        )
+        streams = {"solve": api.solve, "read": api.read, "check": api.check}
+        super().__init__(page_files("play"), routes, streams, host=host, port=port, taken=taken)
 
     def server_close(self) -> None:
         super().server_close()

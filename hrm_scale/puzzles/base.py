@@ -193,6 +193,20 @@ class Puzzle(abc.ABC):
 
     # --- text ---
 
+    @property
+    def question_tokens(self) -> tuple[int, ...]:
+        """The tokens that a question can be written with."""
+        return tuple(
+            number
+            for number, token in enumerate(self.tokens)
+            if token.glyph and number not in self.answers_only
+        )
+
+    def start(self) -> np.ndarray:
+        """The question that an editor begins with, [h, w]."""
+        token = self.question_tokens[0] if self.blank is None else self.blank
+        return np.full((self.height, self.width), token, np.uint8)
+
     def parse(self, text: str, where: str, *, answer: bool = False) -> np.ndarray:
         """The grid written in a text, on one line or over several; a question unless `answer`.
         DataError, one line that begins with `where`."""

@@ -192,8 +192,8 @@ class Board {
     const parts = [];
     const heat = fill.startsWith("#") ? 0.65 * CELL * (this.state.heat[at] || 0) : 0;
     if (heat > 0) parts.push(svg("path", { class: "corner", "data-at": at, d: `M${x} ${y}h${heat}l${-heat} ${heat}z` }));
-    if (wrong && (fill || look.fill || disc)) parts.push(square("ring", 1.2), square("ring inner", 2.8));
-    if (changed && (wrong || !soft)) parts.push(svg("rect", { class: "strip", "data-at": at, x: x + 2, y: y + 0.76 * CELL, width: CELL - 4, height: 0.16 * CELL, rx: 1 }));
+    if (wrong && (fill || look.fill || disc)) parts.push(square("ring", 0.9), square("ring inner", 2.2));
+    if (changed && (wrong || !soft)) parts.push(svg("rect", { class: "strip", "data-at": at, x: x + 3.5, y: y + 0.79 * CELL, width: CELL - 7, height: 0.1 * CELL, rx: 0.5 }));
     return parts;
   }
 

@@ -5,19 +5,19 @@
 const MOVES = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 
 /** Key -> token: its glyph, else the first letter of its name where no other token and no key of the page has it. */
-function keysOf(drawing, editable, reserved) {
+function keysOf(drawing, editable, erase, reserved) {
   const keys = new Map();
   const initials = editable.map((token) => tokenName(drawing, token)[0].toLowerCase());
   for (const token of editable) {
-    const glyph = drawing.tokens[token].glyph.toLowerCase();
-    if (glyph && glyph !== " ") keys.set(glyph, token);
+    const glyph = drawing.tokens[token].glyph.trim().toLowerCase();
+    if (glyph) keys.set(glyph, token);
   }
   editable.forEach((token, at) => {
     const free = !keys.has(initials[at]) && !reserved.includes(initials[at]);
     if (free && initials.indexOf(initials[at]) === initials.lastIndexOf(initials[at])) keys.set(initials[at], token);
   });
-  if (drawing.blank === null) return keys;
-  for (const key of ["Backspace", "Delete", ".", "0", "_"]) if (!keys.has(key)) keys.set(key, drawing.blank);
+  if (erase === null) return keys;
+  for (const key of ["Backspace", "Delete", ".", "0", "_"]) if (!keys.has(key)) keys.set(key, erase);
   return keys;
 }
 
@@ -27,16 +27,18 @@ class Editor {
    * piece, which moves and is never painted over. reserved: keys of the page. onEdit: called after every change.
    */
   constructor(drawing, { label, editable, start, reserved = "", onEdit }) {
-    Object.assign(this, { drawing, label, start, onEdit, at: 0, shape: [0, 0] });
-    this.keys = keysOf(drawing, editable, reserved);
+    Object.assign(this, { drawing, label, editable, start, onEdit, at: 0, shape: [0, 0] });
     // Tokens that are colours are painted with a pen; glyphs are typed into the chosen cell.
     this.painting = editable.some((token) => drawing.tokens[token].fill);
     const count = (token) => start.tokens.filter((other) => other === token).length;
     this.pieces = new Set(new Set(start.tokens).size > 1 ? editable.filter((token) => count(token) === 1) : []);
+    /** The token of a cell that is emptied; null where no cell can be. */
+    this.erase = drawing.blank ?? (this.pieces.size ? start.tokens.find((token) => !this.pieces.has(token)) : null);
+    this.keys = keysOf(drawing, editable, this.erase, reserved);
     this.board = new Board(drawing, "", "picture");
     this.grid = el("div", { className: "cells", role: "grid" });
     this.element = el("div", { className: `board ${this.painting ? "painting" : "typing"}` }, this.board.element, this.grid);
-    this.palette = this.painting ? this.#pens(editable) : this.#pad(editable);
+    this.palette = this.painting ? this.#pens() : this.#pad();
     this.grid.addEventListener("keydown", (event) => this.#key(event));
     this.grid.addEventListener("pointerdown", (event) => this.#press(event));
     this.grid.addEventListener("pointermove", (event) => this.#drag(event));
@@ -71,6 +73,18 @@ class Editor {
     return boardText(this.drawing, this.shape, this.tokens);
   }
 
+  /** [keys, what they do] for people. */
+  help() {
+    const { editable, painting, drawing, erase } = this;
+    const drawn = editable.filter((token) => token !== erase && this.#keyOf(token));
+    const few = painting && editable.length < 7;
+    const [first, last] = [drawn[0], drawn.at(-1)].map((token) => this.#keyOf(token));
+    const rows = few ? drawn.map((token) => [this.#keyOf(token), tokenName(drawing, token)]) : [[`${first} … ${last}`, painting ? "paint the cell" : "write into the cell"]];
+    if (painting) rows.push(["Space", "paint the cell with the pen"]);
+    if (erase !== null) rows.push(["⌫ .", "empty the cell"]);
+    return rows;
+  }
+
   focus() {
     this.grid.querySelector("[tabindex='0']")?.focus();
   }
@@ -101,15 +115,20 @@ class Editor {
     return this.grid.querySelector(`[data-at="${at}"]`);
   }
 
+  #keyOf(token) {
+    return [...this.keys].filter(([key, one]) => one === token && key.length === 1).pop()?.[0];
+  }
+
   /** The pens of a painting: one radio button per token. */
-  #pens(editable) {
+  #pens() {
+    const { editable } = this;
     const colours = editable.every((token) => this.drawing.tokens[token].fill.startsWith("#"));
     const pens = editable.map((token, at) => {
       const name = tokenName(this.drawing, token);
       const swatch = el("i", { className: "swatch", "aria-hidden": "true" });
       swatch.style.background = tokenColour(this.drawing, token);
       const input = el("input", { type: "radio", name: "pen", value: name, checked: at === 0, onchange: () => (this.pen = token) });
-      const key = [...this.keys].find(([, one]) => one === token)?.[0];
+      const key = this.#keyOf(token);
       return el("label", { className: `option${colours ? " bare" : ""}`, title: key ? `${name} (${key})` : name }, input, swatch, el("span", {}, name));
     });
     [this.pen] = editable;
@@ -117,28 +136,26 @@ class Editor {
   }
 
   /** The keys of a phone: a button per glyph, which goes into the chosen cell. */
-  #pad(editable) {
-    const blank = this.drawing.blank;
+  #pad() {
     const button = (token, text, label) => el("button", { className: "button", type: "button", "aria-label": label, onclick: () => this.#set(this.at, token) }, text);
-    const glyphs = editable.filter((token) => token !== blank).map((token) => button(token, this.drawing.tokens[token].glyph, tokenName(this.drawing, token)));
-    return el("div", { className: "pad", role: "group", "aria-label": "Write" }, glyphs, blank !== null && button(blank, "⌫", "Empty the cell"));
+    const glyphs = this.editable.filter((token) => token !== this.erase).map((token) => button(token, this.drawing.tokens[token].glyph, tokenName(this.drawing, token)));
+    return el("div", { className: "pad", role: "group", "aria-label": "Write" }, glyphs, this.erase !== null && button(this.erase, "⌫", "Empty the cell"));
   }
 
   #set(at, token) {
     const old = this.tokens[at];
     const kept = this.pieces.has(old);
-    if (old === token || (kept && !this.pieces.has(token))) return;
+    if ((old === token && this.painting) || (kept && !this.pieces.has(token))) return;
     // A piece moves; where two would meet they change places.
     const from = this.pieces.has(token) ? this.tokens.indexOf(token) : -1;
-    if (from >= 0) this.tokens[from] = kept ? old : this.drawing.blank;
+    if (from >= 0) this.tokens[from] = kept ? old : this.erase;
     this.tokens[at] = token;
     this.onEdit();
   }
 
   /** What a pen does to a cell that has its token already: it takes it away, where a cell can be blank. */
   #toggled(at, token) {
-    const away = this.painting && this.drawing.blank !== null && this.tokens[at] === token;
-    return away ? this.drawing.blank : token;
+    return this.painting && this.erase !== null && this.tokens[at] === token ? this.erase : token;
   }
 
   #move(rows, columns) {

@@ -96,7 +96,7 @@ def test_sudoku_glyphs_clues_marks_and_lines(page: Any) -> None:
     label = page.get_attribute(".board", "aria-label")
     assert label == "Answer, 4 rows, 4 columns"
     assert page.evaluate("board.describe(12)") == "token 99, wrong, changed in this step"
-    assert page.evaluate("board.describe(0)") == "given digit 1"
+    assert page.evaluate("board.describe(0)") == "given 1"
 
 
 def test_a_question_alone_is_given_and_blank(page: Any) -> None:
@@ -160,7 +160,7 @@ def test_typing_goes_by_the_glyphs_of_the_drawing(page: Any) -> None:
     wanted = [1] * 16
     wanted[0], wanted[5], wanted[7] = 4, 5, 3
     assert tokens(page) == wanted
-    assert page.evaluate(CELL, 5) == "row 2, column 2, given digit 4"
+    assert page.evaluate(CELL, 5) == "row 2, column 2, given 4"
     page.keyboard.press("Backspace")
     page.mouse.click(*middle(page, 5))
     page.click(".pad button >> text=1")

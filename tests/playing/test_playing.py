@@ -37,12 +37,17 @@ def apis(runs: dict[str, tuple[Path, Path]]) -> dict[str, PlayApi]:
 
 
 def question_of(api: PlayApi) -> Json:
-    if api.about()["kind"] == "arc":
+    if api.about()["has_tasks"]:
         task = api.task(api.about()["tasks"][0])
-        rows = task["tests"][0]["input"]
-        return {"puzzle": "/".join("".join(map(str, row)) for row in rows), "task": task["name"]}
+        return {"puzzle": rows_of(task["tests"][0]["input"]), "task": task["name"]}
     example = api.example(1)
     return {"puzzle": example["puzzle"], "answer": example["answer"]}
+
+
+def rows_of(grid: Json) -> str:
+    """A grid of ARC as text."""
+    rows = np.array(grid["tokens"]).reshape(grid["shape"]) - 2
+    return "/".join("".join(map(str, row)) for row in rows.tolist())
 
 
 def steps_of(api: PlayApi, question: Json) -> list[Json]:
@@ -55,12 +60,18 @@ def steps_of(api: PlayApi, question: Json) -> list[Json]:
 def test_about(apis: dict[str, PlayApi], runs: dict[str, tuple[Path, Path]], kind: str) -> None:
     about = apis[kind].about()
     restored = restore(runs[kind][0], device=torch.device("cpu"))
-    assert about["kind"] == kind
+    assert kind in about["title"].lower()
+    assert about["has_tasks"] == (kind == "arc")
     assert about["parameters"] == sum(p.numel() for p in restored.model.parameters())
     assert restored.table is not None
     assert about["table"] == restored.table.num_identifiers * 16
     assert (about["trained"], about["most"]) == (3, 12)
-    assert about["side"] ** 2 == restored.meta.seq_len
+    drawing = about["drawing"]
+    assert drawing["height"] * drawing["width"] == restored.meta.seq_len
+    assert len(drawing["tokens"]) == restored.meta.vocab_size
+    rows, columns = about["start"]["shape"]
+    assert len(about["start"]["tokens"]) == rows * columns
+    assert set(about["start"]["tokens"]) <= set(about["editable"])
     assert (about["examples"] > 0) == (kind != "arc")
     assert about["tasks"] == (["aa11", "bb22", "cc33", "dd44", "ee55"] if kind == "arc" else [])
 
@@ -220,6 +231,53 @@ def test_examples_are_the_test_split(
             assert puzzle.ravel().tolist() == rows["inputs"][number % count].tolist()
             solution = board.parse(answer, "x", answer=True)
             assert solution.ravel().tolist() == rows["labels"][number % count].tolist()
+
+
+def test_texts_are_read_by_the_puzzle(apis: dict[str, PlayApi]) -> None:
+    for text in ("1..4..1..1..4..1", "1 . | . 4\n. . | 1 .\n----+----\n. 1 | . .\n4 . | . 1\n"):
+        (found,) = apis["sudoku"].read({"text": text})
+        cells = [int(c) + 1 for c in "1004001001004001"]
+        question = {"shape": [4, 4], "tokens": cells}
+        assert found == {"demonstrations": [], "tests": [{"input": question, "output": None}]}
+        assert list(apis["sudoku"].read({"text": "source,1..4..1..1..4..1,7"})) == [found]
+    task = {
+        "train": [{"input": [[1]], "output": [[2, 2]]}],
+        "test": [{"input": [[4], [5]]}, {"input": [[6]], "output": [[7]]}],
+    }
+    (found,) = apis["arc"].read({"text": json.dumps(task)})
+    assert [rows_of(side) for side in found["demonstrations"][0].values()] == ["1", "22"]
+    assert [rows_of(test["input"]) for test in found["tests"]] == ["4/5", "6"]
+    assert found["tests"][0]["output"] is None
+    assert rows_of(found["tests"][1]["output"]) == "7"
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "words"),
+    [
+        ("sudoku", "1..4", "has 4 cells"),
+        ("sudoku", "11" + "." * 14, "contradict each other"),
+        ("maze", "S....." * 6, "the maze has 6 S"),
+        ("arc", '{"train": [], "test": [{"input": [[10]]}]}', "allowed are the colours 0 to 9"),
+        ("arc", '{"train": [{"input": 7}], "test": [{"input": [[1]]}]}', "demonstration 1, input"),
+        ("arc", '{"test": 1}', "no ARC task"),
+        ("sudoku", "1" * (1 << 18), "text is not a text of at most"),
+    ],
+)
+def test_texts_that_hold_no_puzzle(
+    apis: dict[str, PlayApi], kind: str, text: str, words: str
+) -> None:
+    with pytest.raises(HrmError, match=words) as caught:
+        apis[kind].read({"text": text})
+    assert "\n" not in str(caught.value)
+
+
+def test_clues_that_contradict_each_other_are_found(apis: dict[str, PlayApi]) -> None:
+    for clues, wrong in (("11", [0, 1]), ("1...1", [0, 4]), ("12..2", [1, 4]), ("1234", [])):
+        tokens = [1 if c == "." else int(c) + 1 for c in clues.ljust(16, ".")]
+        assert list(apis["sudoku"].check({"puzzle": tokens})) == [{"wrong": wrong}]
+    for puzzle in ("1" * 16, [1] * 15, [0] * 16, [True] * 16, [99] * 16, None):
+        with pytest.raises(ConfigError, match="puzzle is not a list of 16 tokens"):
+            apis["sudoku"].check({"puzzle": puzzle})
 
 
 @pytest.mark.parametrize("storage", ["online", "dense"])

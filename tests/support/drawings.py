@@ -4,59 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
+from hrm_scale.puzzles import REGIONS, Drawing, Token
+from hrm_scale.puzzles.arc.puzzle import Arc
+from hrm_scale.puzzles.maze.puzzle import Maze
+from hrm_scale.puzzles.sudoku.puzzle import Sudoku
+
 Json = dict[str, Any]
-ARC = ["#000000", "#0074d9", "#ff4136", "#2ecc40", "#ffdc00"]
-ARC += ["#aaaaaa", "#f012be", "#ff851b", "#7fdbff", "#870c25"]
-REGIONS = ["#f4a6a0", "#a8c8f0", "#b5dba8", "#f3d98b"]
 
 
-def token(name: str, glyph: str = "", fill: str = "", ink: str = "") -> Json:
-    return {"name": name, "glyph": glyph, "fill": fill, "ink": ink}
-
-
-def drawing(height: int, width: int, tokens: list[Json], **changes: Any) -> Json:
-    plain = {"blank": None, "background": False, "lines": [], "regions": False, "path": []}
-    sides = {"height": height, "width": width, "tokens": [token("padding"), *tokens]}
-    return {**sides, **plain, "crop": False, **changes}
-
-
-SUDOKU = drawing(
+SUDOKU = Sudoku.of_size(4).drawing.as_json()
+MAZE = Maze.of_size(5).drawing.as_json()
+FRAME = Arc().drawing.as_json()
+QUEENS = Drawing(
     4,
     4,
-    [token("empty", "."), *(token(f"digit {d}", str(d)) for d in range(1, 5))],
-    blank=1,
-    lines=[[2, 0, 2, 4], [0, 2, 4, 2]],
-)
-MAZE = drawing(
-    5,
-    5,
-    [
-        token("wall", "#", "wall"),
-        token("free", " ", "floor"),
-        token("start", "S", "start"),
-        token("goal", "G", "goal"),
-        token("path", "o", "path"),
-    ],
-    blank=2,
-    path=[5, 3, 4],
-)
-FRAME = drawing(
-    30,
-    30,
-    [token("end of line"), *(token(f"colour {n}", str(n), fill) for n, fill in enumerate(ARC))],
-    crop=True,
-)
-QUEENS = drawing(
-    4,
-    4,
-    [
-        *(token(f"region {letter}", letter, REGIONS[n]) for n, letter in enumerate("ABCD")),
-        token("no queen", "-"),
-        token("queen", "♛"),
-    ],
+    (
+        Token("padding"),
+        *(Token(f"region {letter}", letter, REGIONS[n]) for n, letter in enumerate("ABCD")),
+        Token("no queen", "-"),
+        Token("queen", "♛"),
+    ),
     background=True,
     regions=True,
-)
+).as_json()
 DRAWINGS = {"sudoku": SUDOKU, "maze": MAZE, "arc": FRAME, "queens": QUEENS}
 
 

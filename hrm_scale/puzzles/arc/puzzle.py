@@ -45,12 +45,19 @@ class Arc(Puzzle):
     def of_size(cls, size: int) -> Arc:
         return cls(size, size)
 
+    @property
+    def title(self) -> str:
+        return "ARC"
+
     @cached_property
     def drawing(self) -> Drawing:
         return Drawing(self.height, self.width, self.tokens, crop=True)
 
     def solved(self, inputs: np.ndarray, answers: np.ndarray) -> np.ndarray:
         raise TypeError("ARC has no rules: only the known answer decides")
+
+    def start(self) -> np.ndarray:
+        return np.full((3, 3), FIRST_COLOUR, np.uint8)
 
     def parse(self, text: str, where: str, *, answer: bool = False) -> np.ndarray:
         rows = [_cells(row) for line in lines_of(text) for row in line.split("/")]

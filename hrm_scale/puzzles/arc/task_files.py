@@ -66,6 +66,26 @@ def tasks_of_json(text: str, name: str, where: str) -> ArcTasks:
     return ArcTasks(tasks, single=False)
 
 
+def demonstrations_of_json(text: str, where: str) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Inputs and outputs of the demonstrations of one task, to be shown to people; none where the
+    text is no such JSON. DataError, one line that begins with `where`."""
+    try:
+        content = parse_json(text.encode())
+    except ValueError:
+        return []
+    pairs = content.get("train") if isinstance(content, dict) else None
+    if not isinstance(pairs, list):
+        return []
+    return [
+        (
+            grid_of(pair.get("input"), f"{where}, demonstration {number}, input"),
+            grid_of(pair.get("output"), f"{where}, demonstration {number}, output"),
+        )
+        for number, pair in enumerate(pairs, start=1)
+        if isinstance(pair, dict)
+    ]
+
+
 def _named(name: str, where: str) -> str:
     if not (0 < len(name) <= _MOST_NAME and name.isprintable()):
         raise DataError(

@@ -130,6 +130,11 @@ class Maze(Puzzle):
             ),
         ]
 
+    def start(self) -> np.ndarray:
+        board = np.full((self.height, self.width), FREE, np.uint8)
+        board[0, 0], board[-1, -1] = START, GOAL
+        return board
+
     def parse(self, text: str, where: str, *, answer: bool = False) -> np.ndarray:
         tokens, allowed = _QUESTION, _ALLOWED
         if answer:
