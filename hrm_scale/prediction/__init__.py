@@ -1,4 +1,4 @@
 """Answers to single puzzles, step by step, and how they are shown: text, page, animation, files.
 
-Imports: base, data, evaluation, models, puzzles.
+Imports: base, data, evaluation, models, puzzles, web.
 """

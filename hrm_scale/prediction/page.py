@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,22 +11,12 @@ import numpy as np
 from hrm_scale.prediction.prediction import Prediction
 from hrm_scale.prediction.text import summary
 from hrm_scale.puzzles import Puzzle
+from hrm_scale.web.assets import single_page
 
-FOLDER = Path(__file__).parent / "assets"
-_PIECES = ("page.css", "boards.js", "page.js")
-_TITLE = '<meta charset="utf-8" />'
-_POLICY = (
-    '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
-    "script-src 'unsafe-inline'; style-src 'unsafe-inline'\" />"
+_LEGEND = (
+    "Bold: given. Blue: changed by this step. Red: against the rules, or not the known answer. The"
+    " curve is the halt head, from 0 to 100 %; a dashed line: the model would halt there."
 )
-_LEGENDS = {
-    "sudoku": "Bold: clues. Framed: changed by this step. Red: against the rules or a clue, or not"
-    " the known answer.",
-    "maze": "Framed: changed by this step. Red: changed cells of the maze, and where the path"
-    " breaks, forks or touches itself.",
-    "arc": "Framed: changed by this step. Crossed: differs from the known answer.",
-}
-_BARS = " The bars are the halt head, from 0 to 100 %; a green top: the model would halt there."
 
 
 class Page:
@@ -69,23 +58,15 @@ class Page:
         board = self._board
         total = summary([one["solved"] for one in self._puzzles], self._solutions)
         document = {
-            "kind": board.kind,
-            "symbols": "".join(map(board.glyph, range(len(board.tokens)))),
-            "boxes": board.boxes,
+            "drawing": board.drawing.as_json(),
             "steps": max((len(puzzle["steps"]) for puzzle in self._puzzles), default=1),
             "about": f"{self._about} · {total}",
-            "legend": _LEGENDS.get(board.kind, "") + _BARS,
+            "legend": _LEGEND,
             "puzzles": self._puzzles,
         }
-        page = (FOLDER / "index.html").read_text(encoding="utf-8")
-        page = page.replace(_TITLE, f"{_TITLE}\n    {_POLICY}", 1)
-        for name in _PIECES:
-            page = page.replace(f"/*{name}*/", (FOLDER / name).read_text(encoding="utf-8"), 1)
-        before, after = page.split("/*data*/")
-        yield before.encode()
         # Names come from files: nothing in them may end the script.
-        yield json.dumps(document, separators=(",", ":")).replace("<", "\\u003c").encode()
-        yield after.encode()
+        data = json.dumps(document, separators=(",", ":")).replace("<", "\\u003c")
+        yield single_page("predict", data).encode()
 
 
 def _grid(grid: np.ndarray) -> dict[str, Any]:

@@ -137,6 +137,8 @@ def test_arc_is_cropped_to_its_grid_or_shown_in_its_frame(page: Any) -> None:
     page.evaluate("board.paint({ shown: [3, 4], shape: [1, 2] })")
     assert page.get_attribute(".board", "aria-label") == "Answer, 1 rows, 2 columns"
     assert page.evaluate(FILL, [0, 1]) == "rgb(255, 65, 54)"
+    page.evaluate("board.paint({ shown: [], shape: [0, 0], question: [3] })")
+    assert page.get_attribute(".board", "aria-label") == "Answer, 0 rows, 0 columns", "no grid"
 
 
 def test_queens_stand_on_the_colours_of_the_question(page: Any) -> None:
