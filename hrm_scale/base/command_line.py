@@ -8,12 +8,17 @@ from typing import Any, NoReturn
 
 from hrm_scale.base.errors import ConfigError, nearest
 
+PUZZLE_HELP = "every program: --puzzle FILE adds the kinds of puzzles that a Python file defines"
+
 
 class Parser(argparse.ArgumentParser):
     """argparse that raises a ConfigError of one line, with the nearest option that does exist."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**{"allow_abbrev": False, **settings})
+
+    def format_help(self) -> str:
+        return f"{super().format_help()}\n{PUZZLE_HELP}\n"
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As argparse, but what a command does not know is an error of that command."""

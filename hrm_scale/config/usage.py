@@ -6,6 +6,7 @@ import re
 import textwrap
 from pathlib import Path
 
+from hrm_scale.base.command_line import PUZZLE_HELP
 from hrm_scale.config.keys import BASES, SECTIONS, section_of
 
 _PRESETS = Path(__file__).parent / "presets"
@@ -81,6 +82,7 @@ def usage(program: str, description: str, base: str) -> str:
             blocks.append(f"{section}: {title}" if section else f"{title}:")
         default = f" [{defaults[key]}]" if key in defaults else ""
         blocks[-1] += "\n" + _table([(key, text + default)])
+    blocks.append(PUZZLE_HELP)
     return "\n\n".join(blocks) + "\n"
 
 

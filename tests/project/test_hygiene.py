@@ -44,6 +44,7 @@ ENTRY_POINTS = (
     "shards.arc",
     "shards.convert",
     "shards.fetch",
+    "shards.generate",
     "shards.maze",
     "shards.sudoku",
     "tools.shards",

@@ -1,0 +1,1 @@
+"""Build data sets of any kind that has a generator: `python -m shards.generate KIND`."""
