@@ -88,6 +88,8 @@ class Puzzle(abc.ABC):
     """Height and width of the boxes of a Sudoku."""
     has_rules: ClassVar[bool] = True
     """Can an answer be checked without the right one?"""
+    one_solution: ClassVar[bool] = False
+    """Must a question have exactly one answer, and can `count_solutions` tell?"""
     has_tasks: ClassVar[bool] = False
     """Do examples belong to tasks, whose variants have identifiers and vote for answers?"""
     notes: ClassVar[dict[str, str]] = {}
@@ -162,12 +164,18 @@ class Puzzle(abc.ABC):
     ) -> Iterator[tuple[int, str, str]]:
         """Rows of a data set that are no such puzzle: (row, code of `lint`, what is wrong).
 
-        unique: also search for second solutions, where that can be done.
+        unique: also search for second solutions (E404), of kinds with `one_solution`.
         """
         right = self.solved(inputs, labels)
         for row in np.flatnonzero(~right).tolist():
             question, answer = self.grid(inputs[row]), self.grid(labels[row])
             yield row, "E430", self.judge(Problem("", question), [answer]).words
+        if unique and right.any():
+            rows = np.flatnonzero(right).tolist()
+            counts = self.count_solutions([self.grid(inputs[row]) for row in rows])
+            for row, count in zip(rows, counts, strict=True):
+                if count == SEVERAL_SOLUTIONS:
+                    yield row, "E404", "the question has a second solution"
 
     def count_solutions(self, questions: Sequence[np.ndarray]) -> list[str | None]:
         """NO_SOLUTION, ONE_SOLUTION, SEVERAL_SOLUTIONS or UNCOUNTED of each question; None where

@@ -190,7 +190,7 @@ class BoardSymmetry(Symmetry):
         for number in range(len(every)):
             order, names = every.cells[number], every.tokens[number]
             moved = names[pairs[:, np.concatenate([order, order + cells])]]
-            smallest = np.minimum(smallest, hash_rows(self.normalise(moved)))
+            smallest = np.minimum(smallest, hash_rows(_words(self.normalise(moved))))
         return smallest
 
     def online(
@@ -406,8 +406,14 @@ def draw_augmentations(count: int, seed: int, epoch: int, offset: int, examples:
     return below(fold_array(make_key(AUGMENT_DRAW, seed, epoch), offsets), count + 1)
 
 
+def _words(rows: np.ndarray) -> np.ndarray:
+    """Rows of bytes as rows of an eighth as many words, which are hashed faster."""
+    filled = np.pad(rows, ((0, 0), (0, -rows.shape[1] % 8)))
+    return np.ascontiguousarray(filled).view("<u8")
+
+
 def hash_rows(rows: np.ndarray) -> np.ndarray:
-    """A 64-bit hash of each row of bytes, uint64 [n]."""
+    """A 64-bit hash of each row of unsigned integers, uint64 [n]."""
     keys = np.zeros(len(rows), np.uint64)
     for column in rows.T:
         keys = mix_array(fold_array(keys, column))

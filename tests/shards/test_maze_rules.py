@@ -23,6 +23,7 @@ from hrm_scale.puzzles.maze.paths import (
     is_shortest_path,
     shortest_moves,
 )
+from hrm_scale.puzzles.maze.puzzle import Maze
 from hrm_scale.puzzles.maze.rules import (
     CHARACTERS,
     bad_rows,
@@ -187,6 +188,20 @@ def test_turned_boards_have_one_layout_and_come_back() -> None:
     assert (turned[1].reshape(5, 5) == np.rot90(boards[1].reshape(5, 5))).all()
     inverse = np.array([0, 3, 2, 1, 4, 5, 6, 7])
     assert (turn(turned, inverse, 5) == boards).all()
+
+
+def test_mazes_are_the_same_whatever_shortest_path_is_drawn() -> None:
+    """Of a turned maze the label rule may draw another path than the turned one."""
+    boards = np.full((2, 9), FREE, np.uint8)
+    boards[:, 0], boards[0, 8], boards[1, 5] = START, GOAL, GOAL
+    labels = rule_labels(boards, 3)[0]
+    turned = np.stack([np.rot90(board.reshape(3, 3), 2).ravel() for board in boards])
+    drawn = rule_labels(turned, 3)[0]
+    assert not np.array_equal(np.rot90(drawn[0].reshape(3, 3), 2).ravel(), labels[0])
+    symmetry = Maze(3, 3).symmetry
+    keys = symmetry.keys(boards, labels)
+    assert (symmetry.keys(turned, drawn) == keys).all()
+    assert keys[0] != keys[1]
 
 
 @pytest.mark.parametrize("side", [7, 40])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -9,16 +10,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hrm_scale.base.errors import ConfigError
+from hrm_scale.base.errors import ConfigError, DataError
 from hrm_scale.base.plugins import PUZZLE_FILES
 from hrm_scale.data import DatasetMeta, DatasetWriter, open_dataset
 from hrm_scale.puzzles.registry import puzzle_class, record_of
+from tests.tools.test_shards_sets import Columns, edit_meta, edit_record
 from tools.shards.cli import main
 
 SOURCE = '''
+from itertools import permutations
+
 import numpy as np
 
 from hrm_scale.puzzles import Dihedral, Fault, Product, Puzzle, Relabel, Token
+from hrm_scale.puzzles.base import ONE_SOLUTION, SEVERAL_SOLUTIONS
 
 class Latin(Puzzle):
     """Each row and column holds each digit once."""
@@ -26,6 +31,7 @@ class Latin(Puzzle):
     kind = "latin"
     blank = 1
     rating = "holes"
+    one_solution = True
     symbols = range(2, 6)
     tokens = (Token("padding"), Token("hole", "."), *(Token(f"digit {d}", d) for d in "1234"))
 
@@ -47,6 +53,13 @@ class Latin(Puzzle):
             Fault(changed, "digit changed", "digits changed"),
             Fault(wrong.reshape(answers.shape), "cell in a bad line", "cells in bad lines"),
         ]
+
+    def count_solutions(self, questions):
+        rows = np.array(list(permutations(range(2, 6))))
+        boards = rows[np.indices((24,) * 4).reshape(4, -1).T]
+        every = boards[((1 << boards).sum(1) == 60).all(1)].reshape(-1, 16)
+        matches = [((every == q.ravel()) | (q.ravel() == 1)).all(1).sum() for q in questions]
+        return [ONE_SOLUTION if count == 1 else SEVERAL_SOLUTIONS for count in matches]
 
     def remark(self, tokens):
         return f"{int((tokens == 1).sum())} holes"
@@ -113,6 +126,14 @@ def said(capsys: pytest.CaptureFixture[str], *argv: str | Path) -> Any:
     return json.loads(capsys.readouterr().out)
 
 
+def counts(path: Path, capsys: pytest.CaptureFixture[str], *options: str) -> dict[str, int]:
+    """How often lint finds each code."""
+    capsys.readouterr()
+    with contextlib.suppress(DataError):
+        main(["lint", str(path), "--json", *options])
+    return json.loads(capsys.readouterr().out)["counts"]
+
+
 def test_info_names_what_the_file_names(online: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["info", str(online)]) == 0
     text = capsys.readouterr().out
@@ -155,6 +176,82 @@ def test_repacked_as_dense_it_holds_every_augmentation(
     dataset = open_dataset(dense)
     assert dataset.split("train").examples == ROWS * (COUNT + 1)
     assert len(dataset.split("train").stripe_records) == COUNT + 1
+    assert main(["lint", str(dense), "--strict"]) == 0
+
+    def exchange(columns: Columns) -> None:
+        for name in ("inputs", "labels"):
+            columns[name][[0, 1]] = columns[name][[1, 0]]
+
+    edit_record(dense, "train", 2, exchange)
+    assert counts(dense, capsys) == {"E405": 2}
+
+
+def test_lint_knows_its_rules_and_its_symmetries(
+    online: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["lint", str(online), "--strict"]) == 0
+    text = capsys.readouterr().out
+    assert f"{ROWS} boards of latin 4x4" in text
+    assert "none in train up to symmetry" in text
+    taken: Columns = {}
+    edit_record(online, "train", 0, lambda columns: taken.update(columns))
+    renamed = np.array([0, 1, 3, 4, 5, 2], np.uint8)
+
+    def leak(columns: Columns) -> None:
+        for name in ("inputs", "labels"):
+            columns[name][2] = np.rot90(renamed[taken[name][7]].reshape(4, 4)).ravel()
+
+    def spoil(columns: Columns) -> None:
+        columns["inputs"][3] = 1
+        columns["labels"][3][0] = columns["labels"][3][1]
+
+    edit_record(online, "test", 0, leak)
+    edit_record(online, "train", 1, spoil)
+    assert counts(online, capsys) == {"E430": 1, "E501": 1}
+
+
+def test_lint_searches_for_second_solutions(
+    online: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    puzzle = open_dataset(online).meta.puzzle
+    inputs = open_dataset(online).read("train", ["inputs"], 0, ROWS)["inputs"]
+    inputs = np.concatenate(
+        [inputs, open_dataset(online).read("test", ["inputs"], 0, TEST)["inputs"]]
+    )
+    several = puzzle.count_solutions(list(map(puzzle.grid, inputs))).count("several")
+    assert 0 < several < ROWS
+    assert counts(online, capsys, "--unique") == {"E404": several}
+
+
+def test_where_symmetries_cannot_be_listed_lint_says_so(
+    online: Path, plugin: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = plugin.with_name("my_larger.py")
+    lines = "Lines(4, 4, 1, count), Lines(4, 4, 1, count, axis=1)"
+    text = SOURCE.replace("Relabel(self.symbols, count, cells)", lines)
+    other.write_text(f"from hrm_scale.puzzles.symmetry import Lines{text}")
+    monkeypatch.setenv(PUZZLE_FILES, str(other))
+    taken: Columns = {}
+    edit_record(online, "train", 0, lambda columns: taken.update(columns))
+
+    def leak(columns: Columns) -> None:
+        for name in ("inputs", "labels"):
+            columns[name][2] = taken[name][7]
+            columns[name][3] = np.rot90(taken[name][7].reshape(4, 4)).ravel()
+
+    edit_record(online, "test", 0, leak)
+    assert counts(online, capsys) == {"E501": 1}
+    capsys.readouterr()
+    with pytest.raises(DataError):
+        main(["lint", str(online)])
+    assert "4608 symmetries are too many to list" in capsys.readouterr().out
+
+
+def test_a_board_that_the_kind_does_not_have_is_a_fault(
+    online: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edit_meta(online, augmentation={"kind": "none"}, board={"height": 2, "width": 8})
+    assert counts(online, capsys) == {"E000": 1}
 
 
 @pytest.mark.parametrize("command", ["info", "preview", "lint", "verify"])

@@ -124,7 +124,9 @@ def _add_checking(commands: _Commands) -> None:
         "lint", help="verify, and what the rows mean: rules, groups, identifiers, repeats, leaks"
     )
     lint.add_argument(
-        "--unique", action="store_true", help="also search every Sudoku for a second solution"
+        "--unique",
+        action="store_true",
+        help="also search every Sudoku for a second solution",
     )
     for command in (verify, lint):
         _directory(command)

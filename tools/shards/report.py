@@ -56,6 +56,7 @@ CODES = {
     "E423": "shapes",
     "E424": "other variant",
     "E425": "variants",
+    "E430": "rules",
     "E501": "leak",
     "E502": "repeated record",
     "W103": "foreign file",
@@ -63,7 +64,8 @@ CODES = {
     "W501": "leak",
     "W502": "repeated puzzle",
 }
-"""E: an error. W: a warning, an error only with --strict. A code never changes its meaning."""
+"""E: an error. W: a warning, an error only with --strict. A code never changes its meaning; a kind
+may have codes of its own."""
 
 
 @dataclass(frozen=True)
@@ -121,14 +123,14 @@ class Report:
         if isinstance(place, str):
             place = Place(place)
         self.counts[code] += 1
-        number = self.counts[code]
+        number, name = self.counts[code], CODES.get(code, "rules")
         if number <= KEPT:
-            self.findings.append(Finding(code, CODES[code], text, place))
+            self.findings.append(Finding(code, name, text, place))
         word = "FAULT" if code[0] == "E" else "warn "
         if number <= LISTED:
-            self._say(f"{word}  {code} {CODES[code]}: {place}: {text}")
+            self._say(f"{word}  {code} {name}: {place}: {text}")
         elif number == LISTED + 1:
-            self._say(f"{word}  {code} {CODES[code]}: more of them, not listed")
+            self._say(f"{word}  {code} {name}: more of them, not listed")
 
     def check(self, text: str, before: int) -> None:
         """A line for a whole check, if nothing was found since `before` (a `total`)."""

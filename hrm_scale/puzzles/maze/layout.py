@@ -13,6 +13,13 @@ from hrm_scale.puzzles.symmetry import Dihedral
 TRANSFORMATIONS = 8
 
 
+class MazeSymmetry(Dihedral):
+    """Mazes are the same where their questions are: most have many shortest paths."""
+
+    def keys(self, inputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        return super().keys(inputs, inputs)
+
+
 @cache
 def _gathers(side: int) -> np.ndarray:
     """int64 [8, cells]: which old cell each new cell shows."""

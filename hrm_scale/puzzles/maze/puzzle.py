@@ -20,6 +20,7 @@ from hrm_scale.puzzles.base import (
 )
 from hrm_scale.puzzles.drawing import Drawing, Token
 from hrm_scale.puzzles.maze import rules
+from hrm_scale.puzzles.maze.layout import MazeSymmetry
 from hrm_scale.puzzles.maze.paths import (
     FREE,
     GOAL,
@@ -34,7 +35,6 @@ from hrm_scale.puzzles.maze.paths import (
     shortest_moves,
 )
 from hrm_scale.puzzles.maze.wave import MAX_SIDE
-from hrm_scale.puzzles.symmetry import Dihedral
 from hrm_scale.puzzles.text import counted, lines_of, read_board
 
 _QUESTION = {"#": WALL, " ": FREE, ".": FREE, "_": FREE, "S": START, "G": GOAL}
@@ -71,7 +71,7 @@ class Maze(Puzzle):
             raise ValueError(
                 f"a maze of {height}x{width}: mazes are square, up to {MAX_SIDE}x{MAX_SIDE}"
             )
-        self.symmetry = Dihedral(height, width, len(self.tokens))
+        self.symmetry = MazeSymmetry(height, width, len(self.tokens))
 
     @cached_property
     def drawing(self) -> Drawing:

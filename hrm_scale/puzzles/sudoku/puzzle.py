@@ -49,6 +49,7 @@ class Sudoku(Puzzle):
 
     kind = "sudoku"
     blank = BLANK_TOKEN
+    one_solution = True
     symmetry: BoardSymmetry
     # Half of the hard Sudokus are below 17 guesses, one in a hundred above 100.
     rating_edges = (0, 1, 6, 11, 21, 51, 101)

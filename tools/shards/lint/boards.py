@@ -1,85 +1,56 @@
-"""Sudoku and maze rows: sound boards, the same puzzle in every stripe, repeats, leaks."""
+"""Rows that are single boards: the kind's rules, one puzzle per group, repeats, leaks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import xxhash
 
-from hrm_scale.data.format.meta import DatasetMeta
-from hrm_scale.puzzles.maze import layout as maze_symmetry
-from hrm_scale.puzzles.maze import rules as maze_rules
-from hrm_scale.puzzles.sudoku.puzzle import Sudoku
+from hrm_scale.puzzles import BoardSymmetry, Puzzle
 
 from ..report import Place, Report
-from ..sudoku import geometry_of
-
-Problem = tuple[int, str, str]
-"""(row, code, what is wrong)."""
-
-
-class BoardRules(Protocol):
-    """What is particular to a kind whose examples are single boards."""
-
-    def begin(self) -> None:
-        """Another split begins."""
-        ...
-
-    def problems(
-        self, columns: Mapping[str, np.ndarray], *, first_stripe: bool
-    ) -> Iterable[Problem]:
-        """What is wrong with the rows of a record."""
-        ...
-
-    def keys(self, inputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """uint64 [n], equal where sound examples are the same up to symmetry."""
-        ...
-
-    def summary(self) -> str:
-        """What was checked, in words."""
-        ...
 
 
 class BoardCheck:
-    """Judges records of any split; what concerns two splits is said at the end."""
+    """Judges records of any split; what concerns two splits is reported at the end.
 
-    def __init__(self, rules: BoardRules, report: Report) -> None:
-        self._rules, self._report = rules, report
+    unique: also search questions of the first stripe for a second solution, where the kind can.
+    """
+
+    def __init__(self, puzzle: Puzzle, report: Report, *, unique: bool) -> None:
+        self._puzzle, self._report = puzzle, report
+        self._unique = unique and puzzle.one_solution
+        self._symmetry = _listed(puzzle, report)
         self._exact: dict[int, Place] = {}
         self._groups: dict[int, tuple[int, int | None]] = {}
         self._train: dict[int, int] = {}
         self._others: list[tuple[int, Place]] = []
         self._split = ""
+        self._rows = self._searched = 0
 
     def begin(self, split: str, columns: Mapping[str, Any]) -> bool:
         self._split, self._exact, self._groups = split, {}, {}
-        self._rules.begin()
+        self._rows = self._searched = 0
         return True
 
     def record(
         self, place: Place, first: int, columns: Mapping[str, np.ndarray], *, first_stripe: bool
     ) -> None:
         inputs, labels = columns["inputs"], columns["labels"]
-        good = np.ones(len(inputs), bool)
-        for row, code, text in self._rules.problems(columns, first_stripe=first_stripe):
-            good[row] = False
-            self._report.found(code, text, _row_place(place, first, row))
-        rows = np.flatnonzero(good)
+        rows = np.flatnonzero(self._judge_rules(place, first, inputs, labels, first_stripe))
+        inputs, labels = inputs[rows], labels[rows]
         places = [_row_place(place, first, row) for row in rows.tolist()]
-        keys = self._rules.keys(inputs[rows], labels[rows]).tolist()
-        groups = columns["groups"][rows].tolist()
-        for here, key, group in zip(places, keys, groups, strict=True):
-            known, example = self._groups.setdefault(group, (key, here.example))
-            if known != key:
-                text = f"is not the puzzle of group {group} (as example {example}) in any symmetry"
-                self._report.found("E405", text, here)
+        hashes = [xxhash.xxh3_64_intdigest(row) for row in np.concatenate([inputs, labels], axis=1)]
+        keys = hashes
+        if self._symmetry is not None:
+            keys = self._symmetry.keys(inputs, labels).tolist()
+            self._judge_groups(places, keys, columns["groups"][rows].tolist())
         if not first_stripe:
             return
-        joined = np.concatenate([inputs[rows], labels[rows]], axis=1)
-        for here, pair in zip(places, joined, strict=True):
-            before = self._exact.setdefault(xxhash.xxh3_64_intdigest(pair), here)
+        for here, pair in zip(places, hashes, strict=True):
+            before = self._exact.setdefault(pair, here)
             if before is not here:
                 self._report.found("W502", f"is example {before.example} once more", here)
         if self._split == "train":
@@ -90,87 +61,58 @@ class BoardCheck:
 
     def finish(self) -> None:
         before = self._report.total
+        how = "" if self._symmetry is None else " up to symmetry"
         for key, place in self._others:
             if key in self._train:
-                text = f"is example {self._train[key]} of train, up to symmetry"
-                self._report.found("E501", text, place)
+                self._report.found("E501", f"is example {self._train[key]} of train{how}", place)
         if self._train and self._others:
-            text = f"{len(self._others)} examples of other splits: none in train up to symmetry"
+            text = f"{len(self._others)} examples of other splits: none in train{how}"
             self._report.check(text, before)
 
     def summary(self) -> str:
-        return self._rules.summary()
-
-
-class SudokuRules:
-    """Solved boards that keep their clues.
-
-    unique: also search every question of the first stripe for a second solution.
-    """
-
-    def __init__(self, meta: DatasetMeta, *, unique: bool) -> None:
-        self._puzzle = Sudoku.of_geometry(geometry_of(meta))
-        self._unique = unique
-        self.begin()
-
-    def begin(self) -> None:
-        self._rows = self._searched = 0
-
-    def problems(
-        self, columns: Mapping[str, np.ndarray], *, first_stripe: bool
-    ) -> Iterable[Problem]:
-        inputs, labels = columns["inputs"], columns["labels"]
-        self._rows += len(inputs)
-        search = self._unique and first_stripe
-        found = list(self._puzzle.problems(inputs, labels, unique=search))
-        if search:
-            self._searched += len(inputs) - sum(code != "E404" for _, code, _ in found)
-        return found
-
-    def keys(self, inputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        return self._puzzle.symmetry.keys(inputs, labels)
-
-    def summary(self) -> str:
-        text = f"{self._rows} solved boards that keep their clues"
+        text = f"{self._rows} boards of {self._puzzle.title}"
+        if self._puzzle.has_rules:
+            text += " that keep its rules"
         return f"{text}, {self._searched} searched for a second solution" if self._unique else text
 
-
-class MazeRules:
-    """One S, one G, and a shortest path between them. ValueError for another kind of board."""
-
-    def __init__(self, meta: DatasetMeta) -> None:
-        self._side = int(meta.board.get("height", 0))
-        sound = self._side == meta.board.get("width") and self._side**2 == meta.seq_len
-        if not sound or meta.vocab_size != maze_rules.VOCABULARY:
-            raise ValueError(
-                f"board {meta.board} with seq_len {meta.seq_len} and vocab_size {meta.vocab_size} "
-                "is no maze"
-            )
-        self.begin()
-
-    def begin(self) -> None:
-        self._rows = 0
-
-    def problems(
-        self, columns: Mapping[str, np.ndarray], *, first_stripe: bool
-    ) -> Iterator[Problem]:
-        inputs, labels = columns["inputs"], columns["labels"]
+    def _judge_rules(
+        self, place: Place, first: int, inputs: np.ndarray, labels: np.ndarray, first_stripe: bool
+    ) -> np.ndarray:
+        """bool [n]: which rows are sound puzzles of the kind?"""
+        good = np.ones(len(inputs), bool)
         self._rows += len(inputs)
-        for row in np.flatnonzero(maze_rules.bad_rows(inputs, labels, self._side)).tolist():
-            text = maze_rules.row_problem(inputs[row], labels[row], self._side) or "is no maze"
-            # The answer is at fault, or the board itself.
-            yield row, "E411" if text.startswith(("question", "no path")) else "E412", text
+        if not self._puzzle.has_rules:
+            return good
+        search = self._unique and first_stripe
+        self._searched += len(inputs) if search else 0
+        for row, code, text in self._puzzle.problems(inputs, labels, unique=search):
+            good[row] = False
+            # Only sound puzzles are searched.
+            self._searched -= search and code != "E404"
+            self._report.found(code, text, _row_place(place, first, row))
+        return good
 
-    def keys(self, inputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        smallest = np.full(len(inputs), np.iinfo(np.uint64).max, np.uint64)
-        for number in range(maze_symmetry.TRANSFORMATIONS):
-            turned = maze_symmetry.turn(inputs, np.full(len(inputs), number), self._side)
-            hashes = np.array([xxhash.xxh3_64_intdigest(row) for row in turned], np.uint64)
-            smallest = np.minimum(smallest, hashes)
-        return smallest
+    def _judge_groups(self, places: list[Place], keys: list[int], groups: list[int]) -> None:
+        for here, key, group in zip(places, keys, groups, strict=True):
+            known, example = self._groups.setdefault(group, (key, here.example))
+            if known != key:
+                text = f"is not the puzzle of group {group} (as example {example}) in any symmetry"
+                self._report.found("E405", text, here)
 
-    def summary(self) -> str:
-        return f"{self._rows} mazes with one shortest path marked"
+
+def _listed(puzzle: Puzzle, report: Report) -> BoardSymmetry | None:
+    """The symmetries of a kind, where puzzles that are equal up to them can be recognised."""
+    symmetry = puzzle.symmetry
+    if not isinstance(symmetry, BoardSymmetry):
+        report.sound("the kind has no symmetries: leaks and repeats are looked for as they stand")
+        return None
+    nothing = np.zeros((0, puzzle.cells), np.uint8)
+    try:
+        symmetry.keys(nothing, nothing)
+    except ValueError as error:
+        report.sound(f"{error}: groups, and leaks up to symmetry, are not checked")
+        return None
+    return symmetry
 
 
 def _row_place(place: Place, first: int, row: int) -> Place:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from hrm_scale.data.format.meta import DatasetMeta
+from hrm_scale.base.errors import DataError
+from hrm_scale.data.format.meta import DATASET_FILE, DatasetMeta
+from hrm_scale.puzzles.registry import kinds
+from hrm_scale.puzzles.unknown import Unknown
 
 from ..report import Report
 from ..tables import ArcTables
@@ -14,7 +17,7 @@ def lint(
 ) -> None:
     """Print one line per check and finding. DataError when there is any fault.
 
-    unique: also search Sudokus for second solutions. strict: warnings are faults.
+    unique: also search for second solutions, where the kind can. strict: warnings are faults.
     """
 
     def meaning_of(meta: DatasetMeta, tables: ArcTables | None, report: Report) -> Meaning | None:
@@ -27,18 +30,22 @@ def _meaning(
     meta: DatasetMeta, tables: ArcTables | None, report: Report, *, unique: bool
 ) -> Meaning | None:
     """The check of a kind; None when the kind has none, or its tables are unusable."""
-    if meta.kind == "arc":
-        from .arc import ArcCheck
+    puzzle = meta.puzzle
+    if isinstance(puzzle, Unknown):
+        if meta.kind in kinds():
+            raise DataError(
+                f"{DATASET_FILE}: {meta.seq_len} cells of {meta.vocab_size} tokens on a board"
+                f" {meta.board} are no puzzle of kind {meta.kind!r}: build the data set again"
+            )
+        report.sound(f"kind {meta.kind!r}: nothing is known about its rows")
+        return None
+    if not puzzle.has_tasks:
+        from .boards import BoardCheck
 
-        if meta.augmentation.get("kind") != "arc":
-            report.sound("no table of variants: what the rows of the tasks mean is not checked")
-            return None
-        return None if tables is None else ArcCheck(meta, tables, report)
-    from .boards import BoardCheck, MazeRules, SudokuRules
+        return BoardCheck(puzzle, report, unique=unique)
+    if not meta.has_variants:
+        report.sound("no table of variants: what the rows of the tasks mean is not checked")
+        return None
+    from .arc import ArcCheck
 
-    if meta.kind == "sudoku":
-        return BoardCheck(SudokuRules(meta, unique=unique), report)
-    if meta.kind == "maze":
-        return BoardCheck(MazeRules(meta), report)
-    report.sound(f"kind {meta.kind!r}: nothing is known about its rows")
-    return None
+    return None if tables is None else ArcCheck(meta, tables, report)
