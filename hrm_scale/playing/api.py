@@ -15,8 +15,8 @@ import numpy as np
 
 from hrm_scale.base.errors import ConfigError, DataError
 from hrm_scale.data import Dataset
+from hrm_scale.data.read.tasks import DatasetTasks
 from hrm_scale.evaluation.restore import Restored
-from hrm_scale.playing.arc_tasks import ArcTasks
 from hrm_scale.playing.solver import Solver, Step
 from hrm_scale.puzzles import Problem, Puzzle
 from hrm_scale.puzzles.arc.task_files import demonstrations_of_json
@@ -47,9 +47,9 @@ class PlayApi:
         self._trained = restored.run.arch.halt_max_steps
         self._most = most_steps or TIMES_TRAINED * self._trained
         self._solver = Solver(restored)
-        self._tasks: ArcTasks | None = None
+        self._tasks: DatasetTasks | None = None
         if dataset is not None and self._board.has_tasks:
-            self._tasks = ArcTasks(dataset)
+            self._tasks = DatasetTasks(dataset)
         self._same_data = (
             dataset is not None and dataset.meta.fingerprint == restored.meta.fingerprint
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import colorsys
+
 import numpy as np
 
 from hrm_scale.puzzles.base import Puzzle
@@ -16,10 +18,19 @@ class Unknown(Puzzle):
 
     def __init__(self, height: int, width: int, tokens: int) -> None:
         super().__init__(height, width)
-        self.tokens = tuple(Token(f"token {number}", f"{number:X}"[-1]) for number in range(tokens))
+        self.tokens = tuple(
+            Token(f"token {number}", f"{number:X}"[-1], _colour(number), "#111111")
+            for number in range(tokens)
+        )
 
     def solved(self, inputs: np.ndarray, answers: np.ndarray) -> np.ndarray:
         raise TypeError(f"puzzles of kind {self.kind} have no rules")
+
+
+def _colour(number: int) -> str:
+    """Hues of neighbouring numbers are far apart (the golden angle)."""
+    rgb = colorsys.hls_to_rgb(number * 137.5 / 360 % 1, 0.7, 0.5)
+    return "#" + "".join(f"{round(255 * part):02x}" for part in rgb)
 
 
 def unknown(board: dict[str, int], cells: int, tokens: int) -> Unknown:

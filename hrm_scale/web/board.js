@@ -69,7 +69,9 @@ class Board {
     if (this.label) element.setAttribute("aria-label", `${this.label}, ${rows} rows, ${columns} columns`);
     this.cells = [];
     for (let row = top; row < top + rows; row += 1) {
-      for (let column = left; column < left + columns; column += 1) this.cells.push(this.#cell(row, column));
+      for (let column = left; column < left + columns; column += 1) {
+        if (row * this.shape[1] + column < state.shown.length) this.cells.push(this.#cell(row, column));
+      }
     }
     const frame = { class: drawing.lines.length || drawing.regions ? "thick frame" : "thin frame", x: left * CELL, y: top * CELL, width: columns * CELL, height: rows * CELL };
     element.replaceChildren(...this.#fills(), ...(state.thumb ? [] : this.#grid()), ...this.#path(), ...(state.thumb ? [] : this.#glyphs()),

@@ -212,6 +212,12 @@ def test_arc_is_painted_with_colours_and_resized(page: Any) -> None:
     assert page.evaluate("editor.text()") == "7800\n0500"
 
 
+def test_cells_beyond_the_tokens_are_none(page: Any) -> None:
+    paint(page, "sudoku", shown=ANSWERS["sudoku"][:12])
+    assert page.evaluate(GLYPHS) == [*"124434122143"]
+    assert page.evaluate("board.cells.length") == 12
+
+
 def test_thumbnails_tell_tokens_by_colour(page: Any) -> None:
     paint(page, "sudoku", thumb=True)
     assert page.evaluate(GLYPHS) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import base64
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,28 +17,29 @@ from benchmarks.tiny.runs import make_halting_likely, train_here
 from hrm_scale.base.errors import ConfigError
 from hrm_scale.data import Dataset, augment_sudoku, open_dataset
 from hrm_scale.puzzles.arc.grid import augment
-from tests.support.viewer_sets import arc_set
+from hrm_scale.puzzles.drawing import PALETTE, REGIONS
+from tests.support.viewer_sets import arc_set, stars_set
 from tools.shards.view.api import ViewerApi
 from tools.shards.view.command import add_arguments, view
 from tools.shards.view.server import ViewerServer
 
 pytestmark = pytest.mark.slow
 
-SHOWN = """() => [...document.querySelectorAll('#main .board canvas')].map((canvas) => ({
-    tokens: [...canvas.grid.tokens], rows: canvas.grid.rows, columns: canvas.grid.columns,
-    wrong: canvas.grid.wrong ? [...canvas.grid.wrong] : null,
-    name: canvas.getAttribute('aria-label'),
+# Boards of the pairs: the tokens that are shown, row by row, their marks, their name.
+SHOWN = """() => [...document.querySelectorAll('.pair .board')].map(({ board, ariaLabel }) => ({
+    tokens: board.cells.map((cell) => cell.token), rows: board.part[2], columns: board.part[3],
+    wrong: board.cells.map((cell) => cell.wrong), given: board.cells.map((cell) => cell.given),
+    name: ariaLabel,
 }))"""
-# The colour in the middle of a cell, as it is on the screen.
-PIXEL = """([number, row, column]) => {
-    const canvas = document.querySelectorAll('#main .board canvas')[number];
-    const scale = canvas.width / parseFloat(canvas.style.width);
-    const at = (cell) => Math.round((cell + 0.5) * canvas.size * scale);
-    const data = canvas.getContext('2d').getImageData(at(column), at(row), 1, 1).data;
-    return '#' + [...data.slice(0, 3)].map((v) => v.toString(16).padStart(2, '0')).join('');
+# The colour that a cell is painted with.
+FILL = """([number, row, column]) => {
+    const { element, part: [top, left] } = document.querySelectorAll('.pair .board')[number].board;
+    const at = new DOMPoint((left + column + 0.5) * 20, (top + row + 0.5) * 20);
+    return [...element.querySelectorAll('.fill')].find((path) => path.isPointInFill(at)).style.fill;
 }"""
-PALETTE = ["#000000", "#0074d9", "#ff4136", "#2ecc40", "#ffdc00"]
-PALETTE += ["#aaaaaa", "#f012be", "#ff851b", "#7fdbff", "#870c25"]
+TILES = (
+    "() => [...document.querySelectorAll('.tile .board')].map((e) => String(e.board.state.shown))"
+)
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +85,8 @@ def title(page: Any, text: str) -> None:
 
 def label(page: Any, text: str) -> None:
     page.wait_for_function(
-        "text => document.querySelector('.describe span')?.textContent.startsWith(text)", arg=text
+        "text => document.querySelector('.description span')?.textContent.startsWith(text)",
+        arg=text,
     )
 
 
@@ -104,7 +107,8 @@ def assert_drawn(page: Any, number: int, grid: np.ndarray) -> None:
     assert (shown["rows"], shown["columns"]) == grid.shape
     assert shown["tokens"] == (grid + 2).ravel().tolist()
     for row, column in ((0, 0), (grid.shape[0] - 1, grid.shape[1] - 1)):
-        assert page.evaluate(PIXEL, [number, row, column]) == PALETTE[grid[row, column]]
+        red, green, blue = bytes.fromhex(PALETTE[grid[row, column]][1:])
+        assert page.evaluate(FILL, [number, row, column]) == f"rgb({red}, {green}, {blue})"
 
 
 def test_arc_is_found_augmented_and_undone(
@@ -133,13 +137,12 @@ def test_arc_is_found_augmented_and_undone(
     for side, grid in enumerate(grids):
         assert_drawn(page, side, grid)
     assert page.get_attribute("#undo", "aria-pressed") == "true"
-    tiles = "[...document.querySelectorAll('.tile canvas')].map((c) => String(c.grid.tokens))"
-    assert len(set(page.evaluate(tiles))) == 1, "all copies are the same once undone"
+    assert len(set(page.evaluate(TILES))) == 1, "all copies are the same once undone"
 
     page.keyboard.press("u")
     label(page, "variant 4 ·")
     page.keyboard.press("f")
-    page.wait_for_function("() => document.querySelector('#main .board canvas').grid.rows === 30")
+    page.wait_for_function("() => document.querySelector('.pair .board').board.part[2] === 30")
     page.keyboard.press("f")
     page.keyboard.press("ArrowDown")
     label(page, "variant 5")
@@ -158,14 +161,14 @@ def test_arc_is_found_augmented_and_undone(
 def test_themes_help_phone_and_errors(page: Any, serve: Callable[..., str], arc: Dataset) -> None:
     url = serve(arc)
     page.goto(url)
-    page.wait_for_selector("#main .board canvas")
+    page.wait_for_selector("#main .board")
     ground = "getComputedStyle(document.body).backgroundColor"
     light = page.evaluate(ground)
     page.keyboard.press("d")
     dark = page.evaluate(ground)
     assert dark != light
     page.reload()
-    page.wait_for_selector("#main .board canvas")
+    page.wait_for_selector("#main .board")
     assert page.evaluate(ground) == dark, "the choice is kept"
     page.keyboard.press("?")
     assert page.is_visible("#keys")
@@ -194,7 +197,7 @@ def test_sudoku_symmetries_and_long_lists(
     label(page, "augmentation 3, undone")
     shown = [board["tokens"] for board in page.evaluate(SHOWN)]
     assert shown == [stored[name][0].tolist() for name in ("inputs", "labels")]
-    page.wait_for_selector("#list a[data-ordinal='650'][aria-current='true'] canvas")
+    page.wait_for_selector("#list a[data-ordinal='650'][aria-current='true'] .board")
     assert page.locator("#list a").count() < 60, "only the lines on the screen exist"
 
 
@@ -210,14 +213,45 @@ def test_maze(page: Any, serve: Callable[..., str], tmp_path: Path) -> None:
     assert boards[0]["tokens"].count(5) == 0
     assert boards[1]["tokens"].count(5) > 0
     walls = [at for at, token in enumerate(boards[0]["tokens"]) if token == 1]
-    wall = page.evaluate(PIXEL, [0, *divmod(walls[0], 8)])
-    assert wall == page.evaluate("Viewer.css('wall')")
+    assert page.evaluate(FILL, [0, *divmod(walls[0], 8)]) == "var(--wall)"
     page.keyboard.press("u")
     page.wait_for_selector("#undo[aria-pressed=true]")
-    tiles = "[...document.querySelectorAll('.tile canvas')].map((c) => String(c.grid.tokens))"
-    shown = page.evaluate(tiles)
+    shown = page.evaluate(TILES)
     assert len(shown) == 8
     assert len(set(shown)) == 1
+
+
+def test_a_kind_from_a_file(
+    page: Any, serve: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = stars_set(tmp_path, monkeypatch)
+    page.goto(serve(dataset) + "#split/train/group/3/copy/2")
+    label(page, "augmentation 2")
+    pair = ViewerApi(dataset).group("train", 3, 2)["pairs"][0]
+    question, answer = (
+        np.frombuffer(base64.b64decode(pair[s]["t"]), np.uint8) for s in ("input", "label")
+    )
+    shown = page.evaluate(SHOWN)
+    assert [board["tokens"] for board in shown] == [question.tolist(), answer.tolist()]
+    for number in (0, 1):
+        red, green, blue = bytes.fromhex(REGIONS[question[0] - 1][1:])
+        assert page.evaluate(FILL, [number, 0, 0]) == f"rgb({red}, {green}, {blue})"
+        borders = page.locator(".pair .board").nth(number).locator("path.thick").get_attribute("d")
+        grid = question.reshape(4, 4)
+        found = (grid[1:] != grid[:-1]).sum() + (grid[:, 1:] != grid[:, :-1]).sum()
+        assert borders.count("M") == found, "lines between regions, in the answer too"
+    glyphs = page.locator(".pair figure:nth-child(2) text").all_text_contents()
+    assert [glyph == "*" for glyph in glyphs] == (answer == 6).tolist()
+    assert page.locator(".description .renamed").count() == 4
+    page.hover(".pair figure:nth-child(2) .board", position={"x": 8, "y": 8})
+    name = dataset.meta.puzzle.tokens[answer[0]].name
+    assert page.inner_text("#tip") == f"{name} · token {answer[0]}\nrow 0, column 0"
+    page.keyboard.press("u")
+    label(page, "augmentation 2, undone")
+    assert len(set(page.evaluate(TILES))) == 1
+    page.keyboard.press("?")
+    names = [token.name for token in dataset.meta.puzzle.tokens]
+    assert page.locator("#tokens span").all_inner_texts() == names
 
 
 def test_predictions_live_and_in_one_file(
@@ -249,9 +283,7 @@ def test_predictions_live_and_in_one_file(
         for number in (4, 3):
             step = answer["steps"][number - 1]
             board = page.evaluate(SHOWN)[2]
-            assert np.array_equal(
-                np.array(board["tokens"]) != labels, np.array(board["wrong"]) == 1
-            )
+            assert (np.array(board["tokens"]) != labels).tolist() == board["wrong"]
             assert sum(board["wrong"]) == step["wrong"]
             verdict = page.inner_text(".verdict")
             assert f"{100 * step['sure']:.1f} % sure" in verdict

@@ -14,10 +14,10 @@ import torch
 from benchmarks.tiny.data_sets import write_online
 from hrm_scale.base.errors import ConfigError, DataError, HrmError
 from hrm_scale.data import open_dataset
+from hrm_scale.data.read.tasks import DatasetTasks, colours_of
 from hrm_scale.evaluation.restore import restore
 from hrm_scale.models.act import refill
 from hrm_scale.playing.api import PlayApi
-from hrm_scale.playing.arc_tasks import ArcTasks, colours_of
 from hrm_scale.playing.examples import open_examples
 from hrm_scale.puzzles.arc.grid import encode
 from tests.support.play_sets import KINDS, api_of, train_run
@@ -282,7 +282,7 @@ def test_clues_that_contradict_each_other_are_found(apis: dict[str, PlayApi]) ->
 
 @pytest.mark.parametrize("storage", ["online", "dense"])
 def test_arc_tasks_are_those_of_the_source(tmp_path: Path, storage: str) -> None:
-    tasks = ArcTasks(arc_set(tmp_path, storage))
+    tasks = DatasetTasks(arc_set(tmp_path, storage))
     assert tasks.names == ["aa11", "bb22", "cc33", "dd44", "ee55"]
     for name in tasks.names:
         (file,) = (tmp_path / "tasks").rglob(f"{name}.json")

@@ -20,10 +20,12 @@ from benchmarks.tiny.data_sets import write_dense, write_grouped, write_online
 from hrm_scale.base.errors import ConfigError, DataError, EnvironmentProblem
 from hrm_scale.data import Dataset, augment_sudoku, open_dataset
 from hrm_scale.puzzles.arc import grid as arc_grid
-from tests.support.viewer_sets import arc_set
+from hrm_scale.puzzles.symmetry import Dihedral
+from hrm_scale.web.assets import page_files
+from tests.support.viewer_sets import arc_set, stars_set
 from tools.shards.view.api import ViewerApi
-from tools.shards.view.assets import FILES, read_asset
 from tools.shards.view.command import add_arguments, view
+from tools.shards.view.copy import maps_of_copy
 from tools.shards.view.groups import GroupIndex
 from tools.shards.view.search import Search
 from tools.shards.view.server import ViewerServer
@@ -110,7 +112,7 @@ def test_task_view_joins_the_splits(arc_online: Dataset, arc_dense: Dataset) -> 
         (other,) = shown["related"]
         assert other["split"] == "train"
         joined = api.group("train", other["group"], 0, other["variant"])
-        assert (joined["title"], joined["variant"]) == (shown["title"], shown["variant"])
+        assert (joined["title"], joined["name"]) == (shown["title"], shown["name"])
         assert len(joined["pairs"]) == 3
     # What is computed from a stored copy is what the online set gives.
     for variant in range(7):
@@ -157,6 +159,50 @@ def test_stored_sudokus_are_undone_though_no_column_says_how(tmp_path: Path) -> 
         boards = {one["pairs"][0]["input"]["u"][2] for one in shown}
         (original,) = [one for one in shown if one["augmentation"] == 0]
         assert boards == {original["pairs"][0]["input"]["t"]}
+
+
+def test_a_kind_from_a_file_is_augmented_undone_and_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    online = ViewerApi(stars_set(tmp_path, monkeypatch))
+    dense = ViewerApi(stars_set(tmp_path, monkeypatch, "dense"))
+    about = online.about()
+    assert [about["kind"], about["drawing"]["regions"], about["tasks"]] == ["stars", True, False]
+    assert about["drawing"]["tokens"][6]["name"] == "star"
+    line = dense.groups("train", 2, 1)[0]
+    regions = len(set(tokens(line["thumb"]["t"]).tolist()))
+    assert line["note"].split(" · ") == [f"{regions} regions", f"guesses {3 * line['group']}"]
+    stored = online.dataset.read("train", ["inputs", "labels"], 0, 20)
+    for group in (0, 3):
+        original = [stored[name][group].reshape(4, 4).tolist() for name in ("inputs", "labels")]
+        known = {n: online.group("train", group, n)["pairs"][0] for n in range(7)}
+        shown = [dense.group("train", group, number) for number in range(7)]
+        numbers = [one["augmentation"] for one in shown]
+        assert sorted(numbers) == list(range(7))
+        for number, one in zip(numbers, shown, strict=True):
+            pair = one["pairs"][0]
+            assert pair["input"]["t"] == known[number]["input"]["t"]
+            assert pair["facts"] == [["guesses", str(3 * group)]]
+            for boards in (pair, known[number]):
+                assert [undone(boards[side]).tolist() for side in ("input", "label")] == original
+            new = dict(one["renamed"]) or {n: n for n in range(1, 5)}
+            firsts = sorted(new[token] for token in stored["inputs"][group].tolist())
+            assert firsts == sorted(tokens(pair["input"]["t"]).tolist())
+
+
+def test_a_copy_that_may_come_from_several_boards_is_not_undone() -> None:
+    symmetry = Dihedral(2, 2, 5)
+    board = np.array([[1, 2, 3, 4], [1, 1, 1, 1]], np.uint8)
+    numbers = np.arange(20)
+    maps = symmetry.maps(np.zeros(20, int), numbers, 7)
+    other = next(n for n in range(1, 20) if (maps.cells[n] != maps.cells[0]).any())
+    moved = np.stack([maps.apply(np.tile(side, (20, 1)))[other] for side in board])
+    assert maps_of_copy(symmetry, board, [moved], 0, 19, 7) is None, "every turn is among them"
+    found = maps_of_copy(symmetry, board, [moved], 0, 0, 7)
+    assert found is None, "the other copy was not made by any"
+    number, back = maps_of_copy(symmetry, board, [board], 0, 0, 7) or (None, maps)
+    assert number == 0
+    assert back.undo(board[:1]).tolist() == board[:1].tolist()
 
 
 def test_groups_are_found_reading_no_further_than_needed(tmp_path: Path) -> None:
@@ -250,7 +296,7 @@ def test_server_answers_this_machine_and_nothing_else(server: ViewerServer) -> N
     assert ask(server, "/api/about", method="POST")[0] == 501
     for path in ("/dom.py", "/../shards.py", "/viewer/dom.js", "/about", "/%2e%2e/shards.py", "/x"):
         assert ask(server, path)[0] == 404, path
-    for name, path in FILES.items():
+    for name, path in page_files("dataset").items():
         assert ask(server, f"/{name}")[1] == path.read_bytes()
 
 
@@ -315,9 +361,7 @@ def test_html_holds_what_it_says(
     view(parsed(arc_online.path, "--html", out, "--limit", 1))
     page = out.read_text(encoding="utf-8")
     assert not re.search(r"<(?:script|link)[^>]+(?:src|href)=\"(?!data:)", page)
-    for name in FILES.keys() - {"index.html"}:
-        assert read_asset(name) in page
-    packed = re.search(r'id="embedded">([^<]+)<', page)
+    packed = re.search(r'id="data">([^<]+)<', page)
     assert packed
     document = json.loads(zlib.decompress(base64.b64decode(packed[1])))
     # The first group of the test split brings the demonstrations of its task along.
@@ -331,10 +375,3 @@ def test_html_holds_what_it_says(
             assert copy["pairs"] == api.group("train", int(group), number)["pairs"]
     assert "of 5 groups" in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == [out]
-
-
-def test_page_files_are_small_and_name_nothing_outside() -> None:
-    for name in FILES:
-        text = read_asset(name)
-        assert len(text.splitlines()) <= 300, name
-        assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", text), name

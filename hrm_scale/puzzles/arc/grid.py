@@ -80,6 +80,38 @@ def crop(tokens: np.ndarray, row: int = 0, column: int = 0) -> np.ndarray:
     return (frame[:height, :width] - FIRST_COLOUR).astype(np.uint8)
 
 
+def colour_box(tokens: np.ndarray) -> tuple[int, int, int, int]:
+    """Top, left, height and width of the rectangle that all colours of a frame [900] lie in; of a
+    frame without colours zeros."""
+    colours = np.asarray(tokens).reshape(SIDE, SIDE) >= FIRST_COLOUR
+    rows, columns = (np.flatnonzero(colours.any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        return 0, 0, 0, 0
+    return int(rows[0]), int(columns[0]), int(np.ptp(rows)) + 1, int(np.ptp(columns)) + 1
+
+
+def places(inputs: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sides [n, 4] and top left corners [n, 2], uint8, of the grids of pairs [n, 900] that do not
+    say them. Both grids of a pair were moved together: the corner is the input's."""
+    boxes = [(colour_box(a), colour_box(b)) for a, b in zip(inputs, labels, strict=True)]
+    shapes = np.array([[*one[2:], *other[2:]] for one, other in boxes], np.uint8)
+    corners = np.array([one[:2] for one, _ in boxes], np.uint8)
+    return shapes.reshape(-1, 4), corners.reshape(-1, 2)
+
+
+def cut(tokens: np.ndarray, box: tuple[int, int, int, int]) -> np.ndarray:
+    """A part (top, left, height, width) of a frame [900]: tokens [height, width]."""
+    top, left, height, width = box
+    return tokens.reshape(SIDE, SIDE)[top : top + height, left : left + width]
+
+
+def undo_tokens(tokens: np.ndarray, variant: np.ndarray) -> np.ndarray:
+    """`undo` on tokens [h, w], PAD and EOS among them: those of a wrong answer."""
+    inverse = np.arange(256, dtype=np.uint8)
+    inverse[variant[1:] + np.uint8(FIRST_COLOUR)] = np.arange(FIRST_COLOUR, VOCABULARY)
+    return inverse[dihedral(tokens, DIHEDRAL_INVERSE[int(variant[0])])]
+
+
 def variant_name(task: str, variant: np.ndarray) -> str:
     """`task` itself for the identity, else `task|||t3|||0312456789`."""
     if np.array_equal(variant, IDENTITY):

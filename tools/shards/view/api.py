@@ -10,11 +10,12 @@ import numpy as np
 
 from hrm_scale.base.errors import DataError
 from hrm_scale.data.read.dataset import Dataset
+from hrm_scale.data.read.tasks import DatasetTasks
+from hrm_scale.puzzles.arc import grid as arc_grid
 
 from .copies import SplitCopies
 from .copy import Copy
 from .groups import GroupRun
-from .tasks import ArcTasks, is_arc, places_in_frames
 
 if TYPE_CHECKING:
     from .predict import Predictor
@@ -33,28 +34,23 @@ class ViewerApi:
     def __init__(self, dataset: Dataset, predictor: Predictor | None = None) -> None:
         self.dataset, self.predictor = dataset, predictor
         self.meta = dataset.meta
-        self.arc = is_arc(dataset.meta)
+        self.puzzle = dataset.meta.puzzle
         names = sorted(self.meta.splits, key=lambda name: (name != "train", name))
-        self.tasks = ArcTasks(dataset)
+        self.tasks = DatasetTasks(dataset)
         self.splits = {name: SplitCopies(dataset, name, self.tasks) for name in names}
         self._names: list[str] | None = None
 
     def about(self) -> Json:
         """The data set and, with a checkpoint, the model."""
         meta = self.meta
-        height, width = board_sides(meta.board, meta.seq_len)
         return {
             "name": self.dataset.path.resolve().name,
             "kind": meta.kind,
-            "drawn": self._drawn(),
+            "drawing": self.puzzle.drawing.as_json(),
+            "tasks": self.puzzle.has_tasks,
             "storage": meta.storage,
             "vocab": meta.vocab_size,
-            "pad": meta.pad_id,
             "ignore": meta.ignore_label_id,
-            "height": height,
-            "width": width,
-            "box": [meta.board.get("box_height", 0), meta.board.get("box_width", 0)],
-            "augmentation": meta.augmentation,
             "identifiers": meta.num_puzzle_identifiers,
             "fingerprint": meta.fingerprint,
             "splits": {
@@ -63,14 +59,6 @@ class ViewerApi:
             },
             "model": None if self.predictor is None else self.predictor.about(self.dataset),
         }
-
-    def _drawn(self) -> str:
-        """How boards are drawn: as the kind says, where the board is such a one."""
-        board, kind = self.meta.board, self.meta.kind
-        if kind == "sudoku" and board.get("box_height") and board.get("box_width"):
-            return kind
-        maze = kind == "maze" and self.meta.vocab_size == 6
-        return "arc" if self.arc else "maze" if maze else "tokens"
 
     def groups(self, split: str, start: int, count: int) -> list[Json]:
         """Groups `start ...` of a split's list: number, title, and the first board, as it is."""
@@ -89,19 +77,18 @@ class ViewerApi:
         columns = copies.reader.columns(run.record, names)
         row = {name: array[run.start] for name, array in columns.items()}
         board: Json = {"t": encode(row["inputs"])}
-        if self.arc:
+        if self.puzzle.has_tasks:
             shapes, offsets = row.get("shapes"), row.get("offsets", (0, 0))
             if shapes is None:
-                found = places_in_frames(row["inputs"][None], row["inputs"][None])
-                shapes, offsets = found[0][0], found[1][0]
-            board["c"] = [*map(int, offsets), *map(int, shapes[:2])]
+                board["c"] = arc_grid.colour_box(row["inputs"])
+            else:
+                board["c"] = [*map(int, offsets), *map(int, shapes[:2])]
         rows = run.stop - run.start
         title, notes = f"Group {run.group}", [f"{rows} rows" if rows > 1 else ""]
-        if self.arc:
+        if self.puzzle.has_tasks:
             title = self.tasks.of(int(row["puzzle_identifiers"]))[0]
             notes = [f"group {run.group}", plural(rows, "row")]
-        elif self.meta.kind == "sudoku":
-            notes.append(f"{int((row['inputs'] > 1).sum())} clues")
+        notes.append(self.puzzle.remark(row["inputs"]))
         notes += [text for _, text in self._facts(row, short=True)]
         return {
             "o": run.ordinal,
@@ -187,11 +174,11 @@ class ViewerApi:
 
     def name(self, identifier: int) -> str:
         """The full name of a puzzle identifier; for ARC without making all names."""
-        if not self.arc:
+        if not self.puzzle.has_tasks:
             if self._names is None:
                 self._names = self.dataset.identifiers()
             return self._names[identifier]
-        return self.tasks.name(identifier)
+        return self.tasks.variant_name(identifier)
 
     @staticmethod
     def _find(copies: SplitCopies, split: str, group: int) -> GroupRun:
@@ -204,7 +191,7 @@ class ViewerApi:
         identifier = int(copy.identifiers[0])
         name = self.name(identifier)
         return {
-            "title": self.tasks.of(identifier)[0] if self.arc else "",
+            "title": self.tasks.of(identifier)[0] if self.puzzle.has_tasks else "",
             "copy": copy.number,
             "copies": copy.count,
             "computed": copy.computed,
@@ -212,7 +199,7 @@ class ViewerApi:
             "augmentation": copy.augmentation,
             "identifier": identifier,
             "name": name,
-            "variant": None if copy.variant is None else copy.variant.tolist(),
+            "renamed": copy.renamed(self.puzzle.symbols),
             "turn": copy.turned,
             "undo": copy.can_undo,
         }
@@ -247,10 +234,8 @@ class ViewerApi:
         """What further columns say of a row, as [name, text]."""
         facts = []
         if "ratings" in row:
-            moves = self.meta.kind == "maze"
-            rating = str(row["ratings"])
-            short_text = f"{rating} moves" if moves else f"rating {rating}"
-            facts.append(["moves" if moves else "rating", short_text if short else rating])
+            name, rating = self.puzzle.rating, str(row["ratings"])
+            facts.append([name, f"{name} {rating}" if short else rating])
         if "sources" in row and not short:
             names = self.meta.extra.get("sources", [])
             number = int(row["sources"])
@@ -270,15 +255,6 @@ def short_name(copy: Copy) -> str:
         noun = "variant" if copy.variant is not None else "augmentation"
         return f"{noun} {copy.augmentation}"
     return "stored" if copy.count == 1 else f"copy {copy.number}"
-
-
-def board_sides(board: dict[str, int], cells: int) -> tuple[int, int]:
-    """Height and width to draw `cells` tokens in: those of the board, else nearly a square."""
-    height, width = board.get("height", 0), board.get("width", 0)
-    if height * width == cells:
-        return height, width
-    side = int(cells**0.5)
-    return (side, side) if side * side == cells else (-(-cells // max(1, side)), max(1, side))
 
 
 def plural(number: int, noun: str) -> str:

@@ -4,35 +4,43 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from hrm_scale.base.errors import DataError
 from hrm_scale.data.read.dataset import Dataset
+from hrm_scale.data.read.tasks import DatasetTasks
 from hrm_scale.puzzles.arc import grid as arc_grid
-from hrm_scale.puzzles.sudoku.augment import augment_sudoku
+from hrm_scale.puzzles.arc.augment import turned_shapes
+from hrm_scale.puzzles.symmetry import BoardSymmetry, Maps
 
-from .copy import Copy
+from .copy import TURNS, Copy, maps_of_copy, turn_maps
 from .groups import GroupIndex, GroupRun
-from .sudoku import Symmetries, number_of_copy
-from .tasks import ArcTasks, is_arc, places_in_frames
 
 _MOST_CACHED_GROUPS = 2_000_000  # over all stripes: about 20 MB
+_MOST_COMPARED = 8  # copies that are read to find which symmetry made one
 
 
 class SplitCopies:
     """Reads copies of the groups of one split."""
 
-    def __init__(self, dataset: Dataset, split: str, tasks: ArcTasks) -> None:
+    def __init__(self, dataset: Dataset, split: str, tasks: DatasetTasks) -> None:
         self._tasks = tasks
         self.meta, self.info = dataset.meta, dataset.split(split)
         self.reader = dataset.reader(split)
         ends = np.cumsum(self.info.stripe_records)
         self._bounds = np.append(0, ends).tolist()
         self.stripes = len(ends)
-        self.arc = is_arc(self.meta)
-        augmented = self.meta.augmentation.get("kind") == "sudoku" and split == "train"
-        self._sudoku = self.meta.kind == "sudoku" and augmented
+        puzzle = self.meta.puzzle
+        self._sides = (puzzle.height, puzzle.width)
+        self._square = puzzle.height == puzzle.width and puzzle.cells == self.meta.seq_len
+        self._has_tasks = puzzle.has_tasks
+        augmented = self.meta.augmentation.get("kind") == self.meta.kind and split == "train"
+        self._symmetry: BoardSymmetry | None = None
+        if augmented and isinstance(puzzle.symmetry, BoardSymmetry):
+            self._symmetry = puzzle.symmetry
         self._online = self.meta.storage == "online"
         self._indexes: OrderedDict[int, GroupIndex] = OrderedDict()
         self._lock = threading.Lock()
@@ -43,7 +51,7 @@ class SplitCopies:
             found = self._indexes.get(stripe)
             if found is None:
                 records = range(self._bounds[stripe], self._bounds[stripe + 1])
-                found = GroupIndex(self.reader, records, identifiers=self.arc)
+                found = GroupIndex(self.reader, records, identifiers=self._has_tasks)
                 self._indexes[stripe] = found
             self._indexes.move_to_end(stripe)
             self._indexes.move_to_end(0)
@@ -65,7 +73,7 @@ class SplitCopies:
             return self.stripes
         if self._online and "variants" in rows:
             return int(rows["variants"][0])
-        if self._online and self._sudoku:
+        if self._online and self._symmetry is not None:
             return int(self.meta.augmentation["count"]) + 1
         return len(_puzzle_starts(rows))
 
@@ -77,7 +85,7 @@ class SplitCopies:
         first = int(self.reader.index.first[run.record]) + run.start
         if self._online and "variants" in rows:
             return self._variant(rows, first, number, number, count)
-        if self._online and self._sudoku:
+        if self._online and self._symmetry is not None:
             return self._augmented(rows, first, run.group, number, count)
         if self.stripes > 1 and number:
             stored = self.index(number).find(run.group)
@@ -97,9 +105,7 @@ class SplitCopies:
         rows = {**stored.columns, "puzzle_identifiers": stored.identifiers}
         if stored.shapes is None or stored.variant is None:
             raise DataError(f"group {run.group}: only ARC tasks have variants")
-        shapes = stored.shapes.copy()
-        if arc_grid.dihedral(np.empty((1, 2)), int(stored.variant[0])).shape == (2, 1):
-            shapes = shapes[:, [1, 0, 3, 2]]
+        shapes = turned_shapes(stored.shapes, np.tile(stored.variant, (len(stored.shapes), 1)))
         for side, name in enumerate(("inputs", "labels")):
             grids = [
                 stored.undo(tokens, row, side) - np.uint8(arc_grid.FIRST_COLOUR)
@@ -117,7 +123,7 @@ class SplitCopies:
     ) -> Copy:
         """A variant of originals that lie in the top left corner."""
         identifiers = rows["puzzle_identifiers"] + np.int32(variant)
-        how = self._tasks.table[int(identifiers[0])]
+        how = self._tasks.variants[int(identifiers[0])]
         shapes = rows["shapes"].copy()
         made: dict[str, np.ndarray] = {}
         for side, name in enumerate(("inputs", "labels")):
@@ -130,6 +136,7 @@ class SplitCopies:
                 frames[row] = arc_grid.encode(grid)
             made[name] = frames
         return Copy(
+            self._sides,
             number,
             count,
             variant != 0,
@@ -146,14 +153,15 @@ class SplitCopies:
     def _augmented(
         self, rows: dict[str, np.ndarray], first: int, group: int, number: int, count: int
     ) -> Copy:
-        """A Sudoku under symmetry `number` of its group."""
-        seed, board = int(self.meta.augmentation["seed"]), self.meta.board
+        """Boards under symmetry `number` of their group, as while training."""
+        assert self._symmetry is not None
+        seed = int(self.meta.augmentation["seed"])
         numbers = np.full(len(rows["groups"]), number)
-        inputs, labels = augment_sudoku(
-            rows["inputs"], rows["labels"], rows["groups"], numbers, seed, board
+        inputs, labels = self._symmetry.augment(
+            rows["inputs"], rows["labels"], rows["groups"], numbers, seed
         )
-        symmetry = Symmetries(rows["labels"][0], group, numbers[:1], seed, board)
         return Copy(
+            self._sides,
             number,
             count,
             number != 0,
@@ -162,54 +170,62 @@ class SplitCopies:
             labels,
             rows["puzzle_identifiers"],
             _others(rows),
-            symmetry=symmetry,
             augmentation=number,
+            maps=self._symmetry.maps(rows["groups"][:1], numbers[:1], seed),
         )
 
     def _stored(
         self, rows: dict[str, np.ndarray], first: int, run: GroupRun, number: int, count: int
     ) -> Copy:
-        variant = shapes = symmetry = augmentation = turn = None
-        identifiers = rows["puzzle_identifiers"]
-        offsets = rows.get("offsets")
-        if self.arc:
-            variant = self._tasks.table[int(identifiers[0])]
-            augmentation = int(identifiers[0]) - self._tasks.of(int(identifiers[0]))[1]
-            shapes = rows.get("shapes")
+        known: dict[str, Any] = {}
+        turn = int(rows["transformations"][0]) if "transformations" in rows else len(TURNS)
+        if self._has_tasks:
+            shapes, offsets = rows.get("shapes"), rows.get("offsets")
             if shapes is None:
-                shapes, offsets = places_in_frames(rows["inputs"], rows["labels"])
-        elif "transformations" in rows:
-            turn = augmentation = int(rows["transformations"][0])
-        elif self._sudoku and count > 1 and self.stripes > 1:
-            augmentation = self._number_of(rows, run, number)
-            if augmentation is not None:
-                seed, board = int(self.meta.augmentation["seed"]), self.meta.board
-                numbers = np.array([augmentation])
-                symmetry = Symmetries(rows["labels"][0], run.group, numbers, seed, board)
+                shapes, offsets = arc_grid.places(rows["inputs"], rows["labels"])
+            identifier = int(rows["puzzle_identifiers"][0])
+            known = {
+                "variant": self._tasks.variants[identifier],
+                "augmentation": identifier - self._tasks.of(identifier)[1],
+                "shapes": shapes,
+                "offsets": offsets,
+            }
+        elif self._square and turn < len(TURNS):
+            maps = turn_maps(turn, self._sides, self.meta.vocab_size)
+            known = {"turn": turn, "augmentation": turn, "maps": maps}
+        elif self._symmetry is not None and self.stripes > 1:
+            found = self._maps_of(self._symmetry, rows, run, number)
+            if found is not None:
+                known = {"augmentation": found[0], "maps": found[1]}
         return Copy(
+            self._sides,
             number,
             count,
             False,
             first,
             rows["inputs"],
             rows["labels"],
-            identifiers,
+            rows["puzzle_identifiers"],
             _others(rows),
-            variant=variant,
-            shapes=shapes,
-            offsets=offsets,
-            symmetry=symmetry,
-            turn=turn,
-            augmentation=augmentation,
+            **known,
         )
 
-    def _number_of(self, rows: dict[str, np.ndarray], run: GroupRun, number: int) -> int | None:
-        """The augmentation number of a stored Sudoku, which no column says."""
-        neighbour = run if number else self.index(1).find(run.group)
-        assert neighbour is not None
-        other = self.rows(neighbour)["labels"][0]
+    def _maps_of(
+        self, symmetry: BoardSymmetry, rows: dict[str, np.ndarray], run: GroupRun, number: int
+    ) -> tuple[int, Maps] | None:
+        """The augmentation of a stored copy, whose number no column says."""
+        pair = np.stack([rows["inputs"][0], rows["labels"][0]])
         count, seed = int(self.meta.augmentation["count"]), int(self.meta.augmentation["seed"])
-        return number_of_copy(rows["labels"][0], other, run.group, count, seed, self.meta.board)
+        others = self._other_copies(run, number)
+        return maps_of_copy(symmetry, pair, others, run.group, count, seed)
+
+    def _other_copies(self, run: GroupRun, number: int) -> Iterator[np.ndarray]:
+        """The first pair, [2, S], of a few other stripes' copies of a group."""
+        for stripe in range(min(self.stripes, _MOST_COMPARED)):
+            found = self.index(stripe).find(run.group) if stripe != number else None
+            if found is not None:
+                rows = self.rows(found)
+                yield np.stack([rows["inputs"][0], rows["labels"][0]])
 
 
 def _puzzle_starts(rows: dict[str, np.ndarray]) -> np.ndarray:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from hrm_scale.puzzles.arc import grid as arc_grid
-
-from .sudoku import Symmetries
+from hrm_scale.puzzles.symmetry import BoardSymmetry, Maps, dihedral
 
 TURNS = (
     "not turned",
@@ -26,12 +26,14 @@ TURNS = (
 class Copy:
     """Rows of one copy of a group, as the model reads them.
 
-    number: of `count`; computed: made from the stored original just now; variant: uint8 [11] of an
-    ARC copy, else None; shapes: [n, 4] and offsets [n, 2] of ARC grids in their frames; symmetry:
-    what undoes a Sudoku; turn: dihedral transformation of a whole board; augmentation: its number
-    where it is known.
+    sides: height and width of a board; number: of `count`; computed: made from the stored original
+    just now; augmentation: its number where it is known; maps: the one symmetry of whole boards
+    that made it; turn: number of that symmetry where it is a dihedral one, which the set stores;
+    variant: uint8 [11] of an ARC copy; shapes: [n, 4] and offsets [n, 2] of ARC grids in their
+    frames.
     """
 
+    sides: tuple[int, int]
     number: int
     count: int
     computed: bool
@@ -40,24 +42,35 @@ class Copy:
     labels: np.ndarray
     identifiers: np.ndarray
     columns: dict[str, np.ndarray]
+    augmentation: int | None = None
+    maps: Maps | None = None
+    turn: int | None = None
     variant: np.ndarray | None = None
     shapes: np.ndarray | None = None
     offsets: np.ndarray | None = None
-    symmetry: Symmetries | None = None
-    turn: int | None = None
-    augmentation: int | None = None
 
     @property
     def turned(self) -> str | None:
         """How the boards were turned, in words; None where that is not said by a number."""
+        turn = self.turn if self.variant is None else int(self.variant[0])
+        return None if turn is None else TURNS[turn]
+
+    def renamed(self, symbols: range) -> list[list[int]]:
+        """[token, what it became] of all symbols; empty where they are not renamed."""
         if self.variant is not None:
-            return TURNS[int(self.variant[0])]
-        return None if self.turn is None else TURNS[self.turn]
+            first = arc_grid.FIRST_COLOUR
+            pairs = [
+                [first + old, first + new] for old, new in enumerate(self.variant[1:].tolist())
+            ]
+        elif self.maps is not None:
+            pairs = [[symbol, int(self.maps.tokens[0, symbol])] for symbol in symbols]
+        else:
+            pairs = []
+        return pairs if any(old != new for old, new in pairs) else []
 
     @property
     def can_undo(self) -> bool:
-        ways = (self.variant, self.symmetry, self.turn)
-        return any(way is not None for way in ways)
+        return self.variant is not None or self.maps is not None
 
     def undo(self, tokens: np.ndarray, row: int, side: int) -> np.ndarray:
         """Tokens [seq_len] of row `row` (side 0 input, 1 label) as they were: [height, width].
@@ -65,19 +78,9 @@ class Copy:
         Of an ARC frame the part that the true grid covers; tokens that are no colours stay.
         """
         if self.variant is not None:
-            return _undo_arc(self.area(tokens, row, side), self.variant)
-        side = int(len(tokens) ** 0.5)
-        if self.turn is not None:
-            inverse = arc_grid.DIHEDRAL_INVERSE[self.turn]
-            return arc_grid.dihedral(tokens.reshape(side, side), inverse)
-        assert self.symmetry is not None
-        return self.symmetry.undo(tokens).reshape(side, side)
-
-    def area(self, tokens: np.ndarray, row: int, side: int) -> np.ndarray:
-        """The part of an ARC frame that the true grid of this row and side covers."""
-        top, left, height, width = self.place(row, side)
-        frame = tokens.reshape(arc_grid.SIDE, arc_grid.SIDE)
-        return frame[top : top + height, left : left + width]
+            return arc_grid.undo_tokens(arc_grid.cut(tokens, self.place(row, side)), self.variant)
+        assert self.maps is not None
+        return self.maps.undo(tokens[None])[0].reshape(self.sides)
 
     def place(self, row: int, side: int) -> tuple[int, int, int, int]:
         """Top, left, height and width of an ARC grid in its frame."""
@@ -87,9 +90,40 @@ class Copy:
         return top, left, height, width
 
 
-def _undo_arc(area: np.ndarray, variant: np.ndarray) -> np.ndarray:
-    """`arc_grid.undo` on tokens, so that a wrong prediction with PAD or EOS in it works too."""
-    first = arc_grid.FIRST_COLOUR
-    tokens = np.arange(256, dtype=np.uint8)
-    tokens[variant[1:] + np.uint8(first)] = np.arange(first, first + arc_grid.COLOURS)
-    return tokens[arc_grid.dihedral(area, arc_grid.DIHEDRAL_INVERSE[int(variant[0])])]
+def turn_maps(turn: int, sides: tuple[int, int], tokens: int) -> Maps:
+    """A dihedral transformation of whole boards."""
+    cells = dihedral(np.arange(sides[0] * sides[1]).reshape(sides), turn)
+    return Maps(cells.reshape(1, -1), np.arange(tokens, dtype=np.uint8)[None])
+
+
+def maps_of_copy(
+    symmetry: BoardSymmetry,
+    copy: np.ndarray,
+    others: Iterable[np.ndarray],
+    group: int,
+    count: int,
+    seed: int,
+) -> tuple[int, Maps] | None:
+    """Which of the symmetries 0 ... count made a stored copy: its number and itself.
+
+    copy, others: a pair of boards [2, S], and further copies of it, read until they suffice. All
+    must come from one original: the symmetry wanted leads back to a pair that each of them leads
+    back to as well. None when there is no such pair, or several.
+    """
+    numbers = np.arange(count + 1)
+    maps = symmetry.maps(np.full(count + 1, group), numbers, seed)
+
+    def origins(pair: np.ndarray) -> list[bytes]:
+        boards = [maps.undo(np.tile(board, (count + 1, 1))) for board in pair]
+        return [row.tobytes() for row in np.concatenate(boards, axis=1)]
+
+    back = origins(copy)
+    left = set(back)
+    for other in others:
+        left &= set(origins(other))
+        if len(left) < 2:
+            break
+    if len(left) != 1:
+        return None
+    number = back.index(left.pop())
+    return number, Maps(maps.cells[number : number + 1], maps.tokens[number : number + 1])

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from hrm_scale.base.files import replace_file
+from hrm_scale.web.assets import single_page
 
 from .api import ViewerApi
-from .assets import single_page
 
 COPIES = 8
 """Copies of each group in the file: the original and the first augmentations."""
@@ -22,7 +22,7 @@ def export(api: ViewerApi, out: Path, limit: int) -> str:
     other splits) and their first copies. Returns what is in the file, in words."""
     chosen = {name: _first_groups(api, name, limit) for name in api.splits}
     document: dict[str, Any] = {"about": api.about(), "splits": {}}
-    if api.arc:
+    if api.puzzle.has_tasks:
         _add_related(api, chosen)
     parts = []
     for split, groups in chosen.items():
@@ -43,7 +43,7 @@ def export(api: ViewerApi, out: Path, limit: int) -> str:
         parts.append(f"{split} {len(listed)} of {total} groups")
     document["contents"] = ", ".join(parts) + f"; up to {COPIES} copies of each"
     packed = zlib.compress(json.dumps(document, separators=(",", ":")).encode(), 9)
-    page = single_page(base64.b64encode(packed).decode())
+    page = single_page("dataset", base64.b64encode(packed).decode())
     replace_file(out, [page.encode()])
     return document["contents"]
 

@@ -18,7 +18,7 @@ class Search:
 
     def __init__(self, api: ViewerApi) -> None:
         self._api = api
-        self._arc = api.arc
+        self._has_tasks = api.puzzle.has_tasks
 
     def hits(self, split: str, text: str) -> list[dict[str, Any]]:
         """What `text` may mean, the split on the screen first. At most a dozen hits."""
@@ -34,14 +34,14 @@ class Search:
             for name in splits:
                 hits += self._example(name, number)
         if text:
-            hits += self._task(splits, text) if self._arc else self._named(splits, text)
+            hits += self._task(splits, text) if self._has_tasks else self._named(splits, text)
         return hits[:_MOST_HITS]
 
     def _identifier(self, splits: list[str], identifier: int) -> list[dict[str, Any]]:
         meta = self._api.meta
         if not 0 <= identifier < meta.num_puzzle_identifiers or meta.num_puzzle_identifiers == 1:
             return []
-        if not self._arc:
+        if not self._has_tasks:
             return self._first_row(splits, identifier)
         if identifier == meta.blank_identifier_id:
             return []
@@ -59,7 +59,7 @@ class Search:
         for task, first, count in found[:_MOST_HITS]:
             variant = 0
             if not np.array_equal(how, arc_grid.IDENTITY):
-                table = api.tasks.table[first : first + count]
+                table = api.tasks.variants[first : first + count]
                 same = np.flatnonzero((table == how).all(axis=1))
                 if len(same) == 0:
                     continue

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from hrm_scale.base.errors import ConfigError
 from hrm_scale.serving.server import Answer, LocalServer
+from hrm_scale.web.assets import page_files
 
 from .api import ViewerApi
-from .assets import FILES
 from .search import Search
 
 
@@ -16,7 +16,7 @@ class ViewerServer(LocalServer):
     def __init__(self, api: ViewerApi, port: int = 0) -> None:
         """port 0: any free one. EnvironmentProblem when the port is taken."""
         taken = f"--port {port}: cannot listen there ({{reason}}): leave --port out for a free one"
-        super().__init__(FILES, _routes(api), port=port, taken=taken)
+        super().__init__(page_files("dataset"), _routes(api), port=port, taken=taken)
 
 
 def _routes(api: ViewerApi) -> dict[str, Answer]:

@@ -1,47 +1,69 @@
-"""The ARC tasks of the data set: their names, demonstrations and test pairs."""
+"""Tasks of a data set and their variants: which task an identifier is of, and the pairs of each."""
 
 from __future__ import annotations
 
+import bisect
 import threading
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from hrm_scale.base.errors import DataError, nearest
-from hrm_scale.data import Dataset
-from hrm_scale.puzzles.arc.grid import FIRST_COLOUR, SIDE
+from hrm_scale.data.format.identifier_table import Task
+from hrm_scale.data.read.dataset import Dataset
+from hrm_scale.puzzles.arc.grid import FIRST_COLOUR, colour_box, cut, variant_name
 
 Pair = tuple[np.ndarray, np.ndarray]
 
 
-class ArcTasks:
-    """Tasks by name. Reads the names when made, and of each split the identifiers at first use."""
+class DatasetTasks:
+    """The tasks of an ARC data set. Every file is read at first use. Thread safe."""
 
     def __init__(self, dataset: Dataset) -> None:
-        blank = dataset.meta.blank_identifier_id
         self._dataset = dataset
-        self._first = {name: first for name, first, _ in dataset.tasks() if first != blank}
         self._identifiers: dict[str, np.ndarray] = {}
         self._reading = threading.Lock()
-        facts = dataset.meta.extra.get("tasks")
-        unsolved = facts.get("unsolved") if isinstance(facts, dict) else None
-        self._unsolved = frozenset(unsolved if isinstance(unsolved, list) else ())
+
+    @cached_property
+    def tasks(self) -> list[Task]:
+        """(name, first identifier, how many) of every task in order, without the blank one."""
+        blank = self._dataset.meta.blank_identifier_id
+        return [task for task in self._dataset.tasks() if task[1] != blank or task[2] > 1]
+
+    @cached_property
+    def variants(self) -> np.ndarray:
+        """Variant of every identifier, uint8 [identifiers, 11]."""
+        return self._dataset.augmentations()
 
     @property
     def names(self) -> list[str]:
-        return sorted(self._first)
+        return sorted(self._by_name)
+
+    def of(self, identifier: int) -> Task:
+        """The task that an identifier belongs to; one of its own where no task has it."""
+        at = bisect.bisect_right(self.tasks, identifier, key=lambda task: task[1]) - 1
+        if at >= 0 and identifier < self.tasks[at][1] + self.tasks[at][2]:
+            return self.tasks[at]
+        return f"identifier {identifier}", identifier, 1
+
+    def variant_name(self, identifier: int) -> str:
+        """The full name of an identifier: that of its task, and its variant."""
+        return variant_name(self.of(identifier)[0], self.variants[identifier])
 
     def identifier(self, name: str) -> int:
         """The puzzle identifier of a task as it is, without augmentation. DataError."""
-        if name not in self._first:
-            hint = nearest(name, list(self._first))
+        if name not in self._by_name:
+            hint = nearest(name, list(self._by_name))
             raise DataError(f"task: {self._dataset.name} has no task {name[:80]!r}.{hint}")
-        return self._first[name]
+        return self._by_name[name]
 
     def task(self, name: str) -> dict[str, Any]:
-        """`demonstrations` and `tests`, pairs of grids as lists of rows; `trained` tells that the
-        test pair, the last of its task, is one the model was trained on. The output of a test is
-        None where it is not published."""
+        """`demonstrations` and `tests`, pairs of grids as lists of rows of colours.
+
+        trained: the test pair, the last of its task, is one that the model is trained on. The
+        output of a test is None where it is not published.
+        """
         shown = self._pairs("train", name)
         tests = self._pairs("test", name)
         trained = not tests
@@ -56,6 +78,16 @@ class ArcTasks:
                 {"input": a.tolist(), "output": None if hidden else b.tolist()} for a, b in tests
             ],
         }
+
+    @cached_property
+    def _by_name(self) -> dict[str, int]:
+        return {name: first for name, first, _ in self.tasks}
+
+    @cached_property
+    def _unsolved(self) -> frozenset[str]:
+        facts = self._dataset.meta.extra.get("tasks")
+        unsolved = facts.get("unsolved") if isinstance(facts, dict) else None
+        return frozenset(unsolved if isinstance(unsolved, list) else ())
 
     def _pairs(self, split: str, name: str) -> list[Pair]:
         """The pairs of a task in a split, as they were before any augmentation."""
@@ -84,12 +116,8 @@ class ArcTasks:
 
 
 def colours_of(tokens: np.ndarray) -> np.ndarray:
-    """The grid of a row of the data set, uint8 [900], wherever it was moved in its frame: the
-    rectangle that all colours lie in."""
-    frame = tokens.reshape(SIDE, SIDE)
-    colours = frame >= FIRST_COLOUR
-    rows, columns = (np.flatnonzero(colours.any(axis=axis)) for axis in (1, 0))
-    if not len(rows):
+    """The colours of the grid in a frame, uint8 [900], wherever it lies; of none one black cell."""
+    grid = cut(tokens, colour_box(tokens))
+    if not grid.size:
         return np.zeros((1, 1), np.uint8)
-    grid = frame[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     return (grid.clip(FIRST_COLOUR) - FIRST_COLOUR).astype(np.uint8)
