@@ -67,7 +67,7 @@ def test_a_file_adds_a_kind_that_is_built_and_read(
     dataset = open_dataset(folder)
     assert dataset.meta.builder["puzzle"] == {"source": "twins.py", "class": "Twins"}
     assert type(dataset.meta.puzzle).__name__ == "Twins"
-    batch = next(Loader(dataset, "train", seed=0, global_batch_size=8).batches(0))
+    (batch,) = next(Loader(dataset, "train", seed=0, global_batch_size=8).batches(0))
     assert (batch.inputs == batch.labels).all()
     assert len(np.unique(batch.inputs)) == 2
     symmetry = dataset.meta.puzzle.symmetry
