@@ -36,7 +36,7 @@ def dense_set(dataset: Dataset, scratch: Path, examples: int) -> Dataset:
     """The data set itself when it is dense, else a dense, striped one made from its originals."""
     if dataset.meta.storage == "dense":
         return dataset
-    if dataset.meta.kind == "arc":
+    if dataset.meta.puzzle.has_tasks:
         return _dense_arc(dataset, scratch, examples)
     info, meta = dataset.split("train"), dataset.meta
     columns = dataset.read("train", COLUMNS, 0, info.examples)
@@ -95,7 +95,7 @@ def online_set(dataset: Dataset, scratch: Path) -> Dataset | None:
     """
     if dataset.meta.storage == "online":
         return dataset
-    if dataset.meta.kind == "arc":
+    if dataset.meta.puzzle.has_tasks:
         return None
     info = dataset.split("train")
     rows = int(dataset.index("train").first[info.stripe_records[0]])

@@ -18,7 +18,6 @@ _NAMES = {
     "trm": "Tiny Recursive Model (TRM, arXiv 2510.04871)",
     "urm": "Universal Reasoning Model (URM, arXiv 2512.14693)",
 }
-_KINDS = {"sudoku": "Sudokus", "maze": "mazes", "arc": "ARC tasks"}
 
 
 def write_card(path: Path, model: Portable, name: str, results: Path | None) -> None:
@@ -62,7 +61,7 @@ def _body(model: Portable, name: str) -> str:
     if model.table is not None:
         shape = "x".join(map(str, model.table.shape))
         rows.append(("puzzle table", f"{shape}: one row for each puzzle it was trained on"))
-    what = f"Solves {_KINDS.get(meta.kind, 'puzzles')} by reasoning in latent states, step by step."
+    what = f"Solves {meta.puzzle.noun} by reasoning in latent states, step by step."
     return "\n".join([f"# {name}", "", what, "", "| | |", "|---|---|", *map(_row, rows)])
 
 
@@ -86,7 +85,7 @@ def _use(model: Portable) -> str:
         "python -m tools.checkpoint convert FOLDER --to hrm_scale --output RUN",
         "python -m hrm_scale.evaluate checkpoint=RUN data_path=DATASET",
     ]
-    if model.meta.kind == "sudoku":
+    if model.meta.puzzle.known and not model.meta.puzzle.has_tasks:
         commands.append("python -m hrm_scale.predict checkpoint=RUN puzzle=TEXT")
     commands.append(
         "python -m hrm_scale.train init_from=RUN data_path=DATASET  # with its arch settings"

@@ -76,6 +76,10 @@ class Puzzle(abc.ABC):
 
     kind: ClassVar[str]
     """Name in data sets and on command lines."""
+    noun: ClassVar[str] = "puzzles"
+    """Several of them, for people."""
+    known: ClassVar[bool] = True
+    """Is anything known of them but their tokens?"""
     tokens: tuple[Token, ...]
     blank: int | None = None
     """Token of a question's cell that the answer fills."""

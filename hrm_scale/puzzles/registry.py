@@ -23,7 +23,7 @@ import numpy as np
 from hrm_scale.base.errors import ConfigError, nearest
 from hrm_scale.base.plugins import PUZZLE_FILES
 from hrm_scale.puzzles.base import Puzzle, recognised
-from hrm_scale.puzzles.unknown import Unknown, unknown
+from hrm_scale.puzzles.unknown import unknown
 
 GROUP = "hrm_scale.puzzles"
 _BUILT_IN = {
@@ -54,7 +54,7 @@ def find_puzzle(
 
 def require_known(puzzle: Puzzle, kind: str, source: str) -> Puzzle:
     """The puzzle of a checkpoint. ConfigError naming the checkpoint when nothing is known of it."""
-    if isinstance(puzzle, Unknown):
+    if not puzzle.known:
         raise ConfigError(
             f"checkpoint={source} was trained on puzzles of kind {kind!r} with {puzzle.cells} cells"
             f" and {len(puzzle.tokens)} tokens, of which nothing is known; known are"

@@ -14,6 +14,7 @@ class Unknown(Puzzle):
     """Rows of numbers: no rules, no text, no symmetries. They can be trained on and looked at."""
 
     kind = "other"
+    known = False
     has_rules = False
 
     def __init__(self, height: int, width: int, tokens: int) -> None:

@@ -26,6 +26,7 @@ class Arc(Puzzle):
     `/` or on lines of their own; blanks and commas are skipped."""
 
     kind = "arc"
+    noun = "ARC tasks"
     tokens = (
         Token("padding"),
         Token("end of the grid"),

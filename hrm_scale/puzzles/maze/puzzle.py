@@ -54,6 +54,7 @@ class Maze(Puzzle):
     character is skipped but the ends of lines."""
 
     kind = "maze"
+    noun = "mazes"
     tokens = _TOKENS
     answers_only = frozenset({PATH})
     rating = "moves"

@@ -48,6 +48,7 @@ class Sudoku(Puzzle):
     """
 
     kind = "sudoku"
+    noun = "Sudokus"
     blank = BLANK_TOKEN
     one_solution = True
     symmetry: BoardSymmetry
