@@ -82,12 +82,9 @@ class CheckpointManager:
         self.warnings: list[str] = []
         self._cleaned = False
 
-    def latest(self) -> Path | None:
-        """The newest checkpoint whose sizes and hashes verify, the same on every rank."""
-        return self.latest_valid()[0]
-
     def latest_valid(self) -> tuple[Path | None, list[str]]:
-        """`latest` with one line for each newer folder that was refused."""
+        """The newest checkpoint whose sizes and hashes verify, the same on every rank, and one line
+        for each newer folder that was refused."""
         found = latest_valid(self.run_dir) if self.ranks.is_first else None
         newest, refusals = self.ranks.from_first(found)
         return newest, refusals

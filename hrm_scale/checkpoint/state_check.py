@@ -68,16 +68,6 @@ def _list(check: Check, what: str, count: int | None = None) -> Check:
     return each
 
 
-class _Later:
-    """A check of a key that checkpoints of earlier releases lack."""
-
-    def __init__(self, check: Check) -> None:
-        self.check = check
-
-    def __call__(self, value: Any) -> str | None:
-        return self.check(value)
-
-
 class _Every:
     """An object of any names whose values all pass one check."""
 
@@ -98,8 +88,10 @@ STATE: Mapping[str, Rule] = {
     "samples": _COUNT,
     "sum_steps": _COUNT,
     "evaluated": _COUNT,
+    "finished": _COUNT,
     "sums": _Every(_list(_sum, "numbers, one a rank")),
     "command": _text,
+    "folder": _text,
     "data": {
         "v": _COUNT,
         "fingerprint": _text,
@@ -125,14 +117,9 @@ STATE: Mapping[str, Rule] = {
         "paused": _Every(_SECONDS),
         "steps": _COUNT,
         "rates": _or_null(_list(_real(1e-9, 1e12), "two numbers above 0", 2)),
-        "flops": _Later(_or_null(_real(0.0, 1e36))),
-        "flops_per_second": _Later(_or_null(_real(1e-9, 1e24))),
+        "flops": _real(0.0, 1e36),
+        "flops_per_second": _or_null(_real(1e-9, 1e24)),
     },
-}
-# What older checkpoints lack; an empty object says nothing.
-OPTIONAL: Mapping[str, Rule] = {
-    "folder": _text,
-    "finished": _COUNT,
     "guards": {
         "skipped": _COUNT,
         "rollbacks": _COUNT,
@@ -158,13 +145,8 @@ def state_problem(state: Mapping[str, Any], step: int) -> str | None:
     step: what the manifest says. Missing keys are not a problem here: not every checkpoint is
     one to train on from (`missing_key`).
     """
-    if (problem := _problem(state, {**STATE, **OPTIONAL}, "")) is not None:
+    if (problem := _problem(state, STATE, "")) is not None:
         return problem
-    for name, rule in OPTIONAL.items():
-        if isinstance(rule, Mapping) and state.get(name):
-            missing = missing_key(state[name], rule)
-            if missing is not None:
-                return f"{name}.{missing} is missing"
     if state.get("step", step) != step:
         return f"step is {state['step']}, the manifest says {step}"
     for name in ("evaluated", "sum_steps"):
@@ -190,8 +172,6 @@ def missing_key(values: Mapping[str, Any], rules: Mapping[str, Rule] = STATE) ->
     """
     for name, rule in rules.items():
         if name not in values:
-            if isinstance(rule, _Later):
-                continue
             return name
         if isinstance(rule, Mapping) and isinstance(values[name], Mapping):
             inner = missing_key(values[name], rule)

@@ -15,7 +15,6 @@ from hrm_scale.config.problems import validate
 from hrm_scale.config.schema import RunConfig
 
 _MAX_BYTES = 1 << 20
-_RETIRED = frozenset({"data.allow_pipe"})
 
 
 class _PlainLoader(yaml.SafeLoader):
@@ -44,16 +43,7 @@ def to_yaml(run: RunConfig) -> str:
 
 
 def from_dict(values: Mapping[str, Any], source: str) -> RunConfig:
-    """Validate saved values; `source` names them in messages. Raises ConfigError.
-
-    Keys that earlier versions had are left out: what they said has no meaning any more.
-    """
-    values = {
-        section: {key: v for key, v in value.items() if f"{section}.{key}" not in _RETIRED}
-        if isinstance(value, Mapping)
-        else value
-        for section, value in values.items()
-    }
+    """Validate saved values; `source` names them in messages. Raises ConfigError."""
     run, problems = validate(RunConfig, values, lambda key: source)
     if run is None:
         raise ConfigError(*problems)

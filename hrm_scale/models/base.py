@@ -57,7 +57,7 @@ class RecursiveCore(Core):
     """A core whose latent states are changed by stacks of blocks, named in `stacks`.
 
     A subclass makes its stacks and start states, and says in `reason` what is applied to what. The
-    answer is read from the first state.
+    first state is read: the answer behind the puzzle prefix, the halting values at position 0.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -97,7 +97,6 @@ class RecursiveCore(Core):
         )
 
     def embed(self, w: Weights, inputs: Tensor, puzzle_vectors: Tensor | None) -> Tensor:
-        """Input embedding [B, T, D] of inputs [B, S] and puzzle vectors [B, E]."""
         config = self.config
         embedding = F.embedding(inputs, w.tokens)
         if puzzle_vectors is not None:
@@ -111,11 +110,9 @@ class RecursiveCore(Core):
         return math.sqrt(config.hidden_size) * embedding
 
     def read(self, w: Weights, z: tuple[Tensor, ...]) -> Tensor:
-        """Logits [B, S, V], from the positions behind the puzzle prefix."""
         return F.linear(z[0], w.head)[:, self.config.prefix_len :]
 
     def judge(self, w: Weights, z: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-        """Values of halting and of continuing, fp32 [B] each, from the first position."""
         q = F.linear(z[0][:, 0], w.q, w.q_bias).float()
         return q[:, 0], q[:, 1]
 

@@ -77,12 +77,6 @@ def recomputed_flops(config: ModelConfig, rows: int, cycles: Cycles | None = Non
     return graded * rows * config.total_len**2 * 2 * inner
 
 
-def evaluation_flops(config: ModelConfig, rows: int) -> int:
-    """Evaluating `rows` examples: `halt_max_steps` reasoning steps and as many read-outs."""
-    step = reasoning_flops(config, rows) + head_flops(config, rows)
-    return config.halt_max_steps * step
-
-
 def _blocks(stacks: tuple[Passes, ...], *, graded: bool) -> int:
     """Applications of a block, all of them or those with a gradient."""
     return sum(s.blocks * (s.graded + (0 if graded else s.free)) for s in stacks)

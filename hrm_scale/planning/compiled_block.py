@@ -4,7 +4,7 @@ The block is traced on tensors without memory, decomposed and cut into a forward
 graph as the compiler does it. Which values cross the cut is then known exactly. Inside a graph, a
 value takes memory when a matrix product or attention kernel makes or reads it, or when it leaves
 the graph; everything else is taken to be fused away (an assumption, checked against the compiler
-on a CPU by `hrm_scale.planning.check`).
+on a CPU by `benchmarks.planner`).
 """
 
 from __future__ import annotations

@@ -58,23 +58,15 @@ class Reporter:
 
     def start(self, step: int = 0, total_steps: int | None = None) -> None:
         """Open the sinks. step: steps already done; total_steps: of the whole run, if known."""
-        self._say_notes(lambda sink: sink.start(step, total_steps))
+        self._each(lambda sink: sink.start(step, total_steps))
 
     def metrics(self, step: int, values: Values) -> None:
         """Numbers of a step that is reported."""
-        for sink in list(self._sinks):
-            try:
-                sink.metrics(step, values)
-            except Exception as error:
-                self._failed(sink, error)
+        self._each(lambda sink: sink.metrics(step, values))
 
     def advance(self, step: int) -> None:
         """A step that is not reported; costs next to nothing."""
-        for sink in list(self._sinks):
-            try:
-                sink.advance(step)
-            except Exception as error:
-                self._failed(sink, error)
+        self._each(lambda sink: sink.advance(step))
 
     def say(self, *lines: str) -> None:
         """Something the user should read; a line break inside a line is shown as an escape."""
@@ -86,43 +78,32 @@ class Reporter:
 
     def sync(self) -> None:
         """Call before a checkpoint is saved: a resumed run relies on the lines up to it."""
-        for sink in list(self._sinks):
-            try:
-                sink.sync()
-            except Exception as error:
-                self._failed(sink, error)
+        self._each(lambda sink: sink.sync())
 
     def rewind(self, step: int) -> None:
         """Call after the state of `step` was restored in this process, before training goes on."""
-        self._say_notes(lambda sink: sink.rewind(step))
+        self._each(lambda sink: sink.rewind(step))
 
     def close(self, exit_code: int = 0, text: str = "") -> None:
         """Close all sinks. Safe to call twice. text: how the run ended; its first line is kept."""
         line = printable(redact(text.partition("\n")[0]))
-        for sink in list(self._sinks):
-            try:
-                sink.close(exit_code, line)
-            except Exception as error:
-                self._failed(sink, error)
+        self._each(lambda sink: sink.close(exit_code, line))
         self._sinks.clear()
 
-    def _say_notes(self, tell: Callable[[Sink], list[str]]) -> None:
+    def _each(self, call: Callable[[Sink], list[str] | None]) -> None:
+        """Call every sink, and say the lines it returns."""
         for sink in list(self._sinks):
             try:
-                notes = tell(sink)
+                notes = call(sink)
             except Exception as error:
                 self._failed(sink, error)
                 continue
-            for note in notes:
+            for note in notes or ():
                 self.say(note)
 
     def _message(self, lines: Sequence[str], *, warning: bool) -> None:
         text = "\n".join(printable(redact(line)) for line in lines)
-        for sink in list(self._sinks):
-            try:
-                sink.message(text, warning=warning)
-            except Exception as error:
-                self._failed(sink, error)
+        self._each(lambda sink: sink.message(text, warning=warning))
 
     def _failed(self, sink: Sink, error: Exception) -> None:
         if not sink.keeps_trying and sink in self._sinks:

@@ -173,8 +173,8 @@ def _build(
         )
         state.position = loader.resume(found.state["data"])
         clock.load_state_dict(found.state["clock"])
-        guard.load_state_dict(found.state.get("guards", {}))
-        early.load_state_dict(found.state.get("early_stopping", {}))
+        guard.load_state_dict(found.state["guards"])
+        early.load_state_dict(found.state["early_stopping"])
         checkpoints.last_path = found.path
         if first:
             # A kill may have come between a save and its mark.

@@ -51,8 +51,14 @@ class Clock:
         self._samples = 0
         self._flops = 0.0
         self._marks: deque[_Mark] = deque(maxlen=window + 1)
-        self._earlier: dict[str, Any] = {"train": 0.0, "paused": {}, "steps": 0, "rates": None}
-        self._earlier |= {"flops": 0.0, "flops_per_second": None}
+        self._earlier: dict[str, Any] = {
+            "train": 0.0,
+            "paused": {},
+            "steps": 0,
+            "rates": None,
+            "flops": 0.0,
+            "flops_per_second": None,
+        }
 
     def tick(self, samples: int, flops: float = 0.0) -> None:
         """One optimizer step over `samples` samples (the global batch) is done; it cost `flops`
@@ -119,10 +125,9 @@ class Clock:
         return None if rates is None else rates.samples
 
     @property
-    def flops(self) -> float | None:
-        """FLOPs of the whole run; None after a checkpoint that has not counted them."""
-        earlier = self._earlier["flops"]
-        return None if earlier is None else earlier + self._flops
+    def flops(self) -> float:
+        """FLOPs of the whole run."""
+        return float(self._earlier["flops"]) + self._flops
 
     @property
     def flops_per_second(self) -> float | None:
@@ -169,9 +174,7 @@ class Clock:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from an earlier process: its totals are added to this one's."""
-        self._earlier = {key: state[key] for key in ("train", "paused", "steps", "rates")}
-        # Checkpoints of earlier releases lack these.
-        self._earlier |= {key: state.get(key) for key in ("flops", "flops_per_second")}
+        self._earlier = {key: state[key] for key in self._earlier}
 
     def _process_paused(self) -> dict[str, float]:
         """Pauses of this process, the one going on included."""

@@ -64,6 +64,6 @@ class EarlyStopping:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a checkpoint; anew when another metric counts now."""
-        if state.get("metric") == self._config.metric:
+        if state["metric"] == self._config.metric:
             self.best, self.best_step = state["best"], state["best_step"]
             self.waited = state["waited"]

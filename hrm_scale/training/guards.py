@@ -157,10 +157,9 @@ class Guard:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a checkpoint."""
-        if state:
-            self.skipped, self.rollbacks = state["skipped"], state["rollbacks"]
-            self._recent, self._losses = list(state["recent"]), list(state["losses"])
-            self._in_spike = state["in_spike"]
+        self.skipped, self.rollbacks = state["skipped"], state["rollbacks"]
+        self._recent, self._losses = list(state["recent"]), list(state["losses"])
+        self._in_spike = state["in_spike"]
 
     def _earliest(self) -> Fault | None:
         """The first of the unread steps that was not well on any rank. All ranks call it."""

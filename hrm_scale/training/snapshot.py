@@ -164,14 +164,14 @@ def put_back(
     state.step = checkpoint.step
     state.carries = carries
     state.sums, state.sum_steps = sums, counters["sum_steps"]
-    state.evaluated, state.finished = counters["evaluated"], counters.get("finished", 0)
+    state.evaluated, state.finished = counters["evaluated"], counters["finished"]
 
 
 def evaluations_done(checkpoint: LoadedCheckpoint) -> int | None:
     """How often the step of a checkpoint was evaluated when it was taken; None for as often as it
     ever will be. At its last step a run may be evaluated, and killed before that is saved."""
     counters = checkpoint.state
-    if counters.get("finished", 0) == checkpoint.step:
+    if counters["finished"] == checkpoint.step:
         return None
     return int(counters["evaluated"] == checkpoint.step)
 

@@ -223,7 +223,7 @@ class Trainer:
             global_batch=config.global_batch_size,
             dtype=self.model.config.forward_dtype,
         )
-        self.evaluating.early.load_state_dict(found.state.get("early_stopping", {}))
+        self.evaluating.early.load_state_dict(found.state["early_stopping"])
         saving.saved_step = self._asked_at = state.step
         self.reporter.rewind(state.step)
 
@@ -246,8 +246,7 @@ class Trainer:
         values = reduced_metrics(self.engine, state.sums, batch * state.sum_steps, self._lr)
         state.sums, state.sum_steps = {}, 0
         values["perf/samples"] = float(state.position)
-        if (flops := self.clock.flops) is not None:
-            values["perf/flops"] = flops
+        values["perf/flops"] = self.clock.flops
         values["perf/peak_memory_bytes"] = float(peak_memory_bytes(device))
         if (speed := self.clock.examples_per_second) is not None:
             values["perf/examples_per_second"] = speed

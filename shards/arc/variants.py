@@ -32,11 +32,6 @@ class Variants:
     counts: np.ndarray
     orbits: np.ndarray
 
-    def of_task(self, number: int) -> np.ndarray:
-        """Variants of one task, uint8 [n, 11]; a view."""
-        start = int(self.first[number])
-        return self.table[start : start + int(self.counts[number])]
-
     def runs(self, tasks: Sequence[Task]) -> list[list[str | int]]:
         """`identifiers.json`: name and number of variants of each task."""
         runs: list[list[str | int]] = [[BLANK, 1]]

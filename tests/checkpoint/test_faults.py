@@ -211,10 +211,10 @@ def test_disk_really_full(tiny_disk: Path) -> None:
     with pytest.raises(CheckpointNotSaved, match="no space left"):
         manager.save(2, big, {}, {})
     assert names(tiny_disk) == ["step-00000001"]
-    assert manager.latest() == first
+    assert manager.latest_valid()[0] == first
     shutil.rmtree(first)
     manager.save(3, big, {}, {})
-    assert manager.latest() is not None
+    assert manager.latest_valid()[0] is not None
 
 
 def damage_flip(file: Path) -> None:
@@ -417,7 +417,7 @@ FORKING = """
             print("dead", flush=True)
             continue
         manager = CheckpointManager(Path(sys.argv[1]), 2)
-        found = manager.latest()
+        found = manager.latest_valid()[0]
         step = 0 if found is None else int(found.name[5:])
         while True:
             step += 1

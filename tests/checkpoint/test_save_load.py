@@ -103,7 +103,7 @@ def test_round_trip_and_folder_layout(tmp_path: Path) -> None:
     assert manager.last_bytes == loaded.manifest.total_bytes
     # A run folder means its newest valid checkpoint.
     assert read_checkpoint(tmp_path).path == path
-    assert manager.latest() == path
+    assert manager.latest_valid()[0] == path
 
 
 def test_versions_hold_no_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -256,7 +256,7 @@ def test_two_ranks_write_into_one_checkpoint(tmp_path: Path) -> None:
             parts["model"] = {"w": torch.ones(2)}
         manager.save(1, parts, {"samples": 4}, {})
         results[rank] = manager.save(2, parts, {"samples": 8}, {})
-        assert manager.latest() == results[rank]
+        assert manager.latest_valid()[0] == results[rank]
 
     threads = [threading.Thread(target=work, args=(rank,)) for rank in range(2)]
     for thread in threads:

@@ -28,6 +28,7 @@ from shards.arc.read import read_folders, read_kaggle
 from shards.arc.task import Task
 from shards.arc.variants import Variants, choose_variants
 from shards.arc.write import laid_out
+from tests.support.arc_sets import of_task
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -295,7 +296,7 @@ def test_chosen_variants_are_as_many_as_counted() -> None:
     chosen = choose_variants(some.tasks, 1000, 42)
     assert np.array_equal(chosen.counts, np.minimum(orbits(some), 1001))
     for number in range(len(some.tasks)):
-        assert len(np.unique(chosen.of_task(number), axis=0)) == chosen.counts[number]
+        assert len(np.unique(of_task(chosen, number), axis=0)) == chosen.counts[number]
 
 
 @needs_real

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.planner import CASES, Checked, check, compiled_cases, table
 from benchmarks.tiny.data_sets import write_online
 from benchmarks.tiny.runs import environment, saved_steps, train_here
 from hrm_scale.base.errors import ConfigError
 from hrm_scale.config.compose import compose
 from hrm_scale.planning import hardware
-from hrm_scale.planning.check import CASES, Checked, check, compiled_cases, table
 from hrm_scale.planning.hardware import MACHINES
 from tools.plan import main
 
@@ -220,7 +220,7 @@ def test_predictions_against_real_steps(capsys: pytest.CaptureFixture[str]) -> N
 
 @pytest.mark.slow
 def test_predictions_of_compiled_blocks_against_real_steps() -> None:
-    """One whose activations are computed again; `python -m hrm_scale.planning.check` does all."""
+    """One whose activations are computed again; `python -m benchmarks.planner` does all."""
     assert check(compiled_cases()[5], compiled=True).worst <= 0.1
 
 

@@ -17,7 +17,6 @@ from hrm_scale.modelling import model_config
 from hrm_scale.models import ActModel, ModelConfig, build_model
 from hrm_scale.models.config import ModelConfig as Config
 from hrm_scale.models.flops import (
-    evaluation_flops,
     head_flops,
     reasoning_flops,
     recomputed_flops,
@@ -160,8 +159,6 @@ def test_work_without_act_is_one_reasoning_step_less() -> None:
     assert training_flops(one_step, rows) == training_flops(without, rows)
 
 
-def test_work_grows_linearly_with_rows_and_evaluation_runs_every_step() -> None:
+def test_work_grows_linearly_with_rows() -> None:
     config: Config = tiny_config()
     assert training_flops(config, 6) == 6 * training_flops(config, 1)
-    step = reasoning_flops(config, 3) + head_flops(config, 3)
-    assert evaluation_flops(config, 3) == config.halt_max_steps * step

@@ -9,10 +9,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from benchmarks.planner import allocated_peak
 from benchmarks.tiny.models import tiny_config
 from hrm_scale.models import ModelConfig, build_model
 from hrm_scale.planning.activations import CALIBRATION_ROWS, calibrate
-from hrm_scale.planning.allocator import allocated_peak
 from hrm_scale.planning.liveness import LiveBytes, SavedBytes
 from hrm_scale.planning.probe import measure, probe
 

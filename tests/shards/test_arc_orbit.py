@@ -14,6 +14,7 @@ from hrm_scale.puzzles.arc.grid import IDENTITY, augment, dihedral
 from shards.arc.orbit import colourings, compose, orbit_of
 from shards.arc.task import Pair, Task, pair_key
 from shards.arc.variants import choose_variants
+from tests.support.arc_sets import of_task
 
 
 def content(pairs: list[Pair], variant: np.ndarray) -> tuple[bytes, ...]:
@@ -134,12 +135,12 @@ def test_choices_are_distinct_begin_with_the_original_and_only_grow(
 ) -> None:
     task = task_of(pairs)
     chosen = choose_variants([task], count, seed)
-    table = chosen.of_task(0)
+    table = of_task(chosen, 0)
     assert np.array_equal(chosen.table[0], IDENTITY)
     assert np.array_equal(table[0], IDENTITY)
     assert len(table) == min(count + 1, len(orbit_of(pairs))) == chosen.counts[0]
     assert len({content(pairs, variant) for variant in table}) == len(table)
-    more = choose_variants([task], count + 7, seed).of_task(0)
+    more = of_task(choose_variants([task], count + 7, seed), 0)
     assert np.array_equal(more[: len(table)], table)
 
 
@@ -147,8 +148,8 @@ def test_choices_do_not_depend_on_the_other_tasks() -> None:
     one = task_of([(np.array([[1, 2], [3, 4]], np.uint8),) * 2], "one")
     other = task_of([(np.array([[5, 0, 1]], np.uint8),) * 2], "other")
     both = choose_variants([one, other], 20, 1)
-    assert np.array_equal(both.of_task(1), choose_variants([other], 20, 1).of_task(0))
-    assert not np.array_equal(both.of_task(1), choose_variants([other], 20, 2).of_task(0))
+    assert np.array_equal(of_task(both, 1), of_task(choose_variants([other], 20, 1), 0))
+    assert not np.array_equal(of_task(both, 1), of_task(choose_variants([other], 20, 2), 0))
 
 
 def test_choices_are_uniform() -> None:
@@ -160,7 +161,7 @@ def test_choices_are_uniform() -> None:
     keys = orbit.variants(np.arange(72)) @ weights
     counts = np.zeros(72)
     for number in range(400):
-        table = choose_variants([task_of(pairs, f"task {number}")], 20, 3).of_task(0)
+        table = of_task(choose_variants([task_of(pairs, f"task {number}")], 20, 3), 0)
         counts += np.isin(keys, table @ weights)
     assert counts[orbit.identity] == 400
     others = np.delete(counts, orbit.identity)

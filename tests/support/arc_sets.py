@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from shards.arc import cli as arc
+from shards.arc.variants import Variants
 
 
 def random_tasks(count: int, seed: int = 0, side: int = 5) -> dict[str, dict[str, Any]]:
@@ -45,3 +46,9 @@ def build_arc(raw: Path, output: Path, *options: str) -> Path:
     arguments = ["--dataset-dirs", str(raw), "--output-dir", str(output), *options]
     assert arc.main(arguments) == 0
     return output
+
+
+def of_task(variants: Variants, number: int) -> np.ndarray:
+    """The chosen variants of one task, uint8 [n, 11]."""
+    start = int(variants.first[number])
+    return variants.table[start : start + int(variants.counts[number])]

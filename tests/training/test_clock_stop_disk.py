@@ -78,15 +78,6 @@ def test_steps_of_different_depth_count_by_their_flops() -> None:
     again.load_state_dict(state)
     assert (again.flops, again.flops_per_second) == (20 * 250, pytest.approx(100))
     assert again.eta_seconds(10, 1000) == pytest.approx(1000 / 100 + 10 * 2)
-    # A checkpoint of an earlier release: by steps until there is a rate, and no sum of FLOPs.
-    old = {key: state[key] for key in ("train", "paused", "steps", "rates")}
-    again.load_state_dict(old)
-    assert (again.flops, again.flops_per_second) == (None, None)
-    assert again.eta_seconds(10, 1000) == pytest.approx(10 / again.steps_per_second + 20)  # type: ignore[operator]
-    for _ in range(2):
-        time.value += 2
-        again.tick(8, 200)
-    assert (again.flops, again.flops_per_second) == (None, pytest.approx(100))
 
 
 def test_window_forgets_old_speed() -> None:
@@ -204,7 +195,7 @@ def test_stop_file_is_looked_for_once_a_second_and_removed(tmp_path: Path) -> No
 def test_time_limit_counts_earlier_processes() -> None:
     time = Time()
     clock = Clock(now=time)
-    clock.load_state_dict({"train": 80.0, "paused": {"x": 10.0}, "steps": 1, "rates": None})
+    clock.load_state_dict({**clock.state_dict(), "train": 80.0, "paused": {"x": 10.0}, "steps": 1})
     stop = StopRequest(max_seconds=100.0, elapsed=lambda: clock.total_seconds, now=time)
     time.value += 9.0
     assert stop.poll() is None

@@ -25,7 +25,6 @@ BEST_METRIC = "eval/exact_accuracy"
 # A line of metrics has some kilobytes; after a power failure there may be gigabytes of zeros.
 _MAX_LINE = 1 << 20
 _LOG_TAIL = 1 << 16
-_DONE = re.compile(r"^done: (\d+) steps", re.MULTILINE)
 _STEP_OF = re.compile(r"^step \d+/(\d+) \|", re.MULTILINE)
 
 
@@ -120,14 +119,9 @@ class Events:
     last_warnings: list[dict[str, Any]] = field(default_factory=list)
     end: dict[str, Any] | None = None  # of the last start, when it has ended
 
-    @property
-    def known(self) -> bool:
-        """Whether there is anything: older versions did not write the file."""
-        return bool(self.starts) or self.end is not None
 
-
-def read_events(run_dir: Path, *, keep_warnings: int = 3) -> Events:
-    """All events; of the warnings only the last `keep_warnings`."""
+def read_events(run_dir: Path) -> Events:
+    """All events; of the warnings only the last three."""
     found = Events()
     for line in lines_of(run_dir / EVENTS):
         record = record_of(line)
@@ -141,29 +135,19 @@ def read_events(run_dir: Path, *, keep_warnings: int = 3) -> Events:
             found.rollbacks.append(record)
         elif kind == "warning":
             found.warnings += 1
-            found.last_warnings = [*found.last_warnings, record][-keep_warnings:]
+            found.last_warnings = [*found.last_warnings, record][-3:]
         elif kind == "end":
             found.end = record
     return found
 
 
-@dataclass(frozen=True)
-class LogTail:
-    """What the end of `log.txt` tells of a run that has no events."""
-
-    done_at: int | None
-    total_steps: int | None
-
-
-def read_log_tail(run_dir: Path) -> LogTail:
-    """Look at the last lines only. A run is done when nothing comes after its line `done: ...`."""
+def total_steps_logged(run_dir: Path) -> int | None:
+    """The number of steps of the whole run, as the last lines of `log.txt` have it."""
     if (stream := open_file(run_dir / LOG)) is None:
-        return LogTail(None, None)
+        return None
     with stream:
         size = stream.seek(0, 2)
         stream.seek(max(size - _LOG_TAIL, 0))
         text = stream.read(_LOG_TAIL).decode("utf-8", "replace")
-    last = (text.rstrip().splitlines() or [""])[-1]
-    done = _DONE.match(last)
     totals = _STEP_OF.findall(text)
-    return LogTail(int(done[1]) if done else None, int(totals[-1]) if totals else None)
+    return int(totals[-1]) if totals else None

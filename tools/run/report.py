@@ -111,7 +111,7 @@ def _headline(status: Status) -> str:
     if state == NEVER_STARTED:
         return "never started"
     if state == UNKNOWN:
-        return "not running; how it ended was not recorded (a run of an older version)"
+        return "not running; how it ended was not recorded (no events.jsonl)"
     if status.exit_code is not None and state in (FAILED, STOPPED):
         meaning = MEANING.get(status.exit_code, "not a status of this program")
         return f"{state}, exit status {status.exit_code} ({meaning})"
@@ -149,10 +149,9 @@ def _rows(status: Status) -> list[tuple[str, str]]:
         if status.command:  # has a place of its own below
             text = text.partition(" Continue with: ")[0]
         rows.append(("ended", f"{ago}{text}"))
-    if status.warnings is not None:
-        shown = len(status.last_warnings)
-        note = f", the last {shown}:" if status.warnings > shown else ":" if shown else ""
-        rows.append(("warnings", f"{status.warnings}{note}"))
+    shown = len(status.last_warnings)
+    note = f", the last {shown}:" if status.warnings > shown else ":" if shown else ""
+    rows.append(("warnings", f"{status.warnings}{note}"))
     return rows
 
 

@@ -23,9 +23,9 @@ from .history import (
     Events,
     number_of,
     read_events,
-    read_log_tail,
     read_metrics,
     text_of,
+    total_steps_logged,
 )
 
 CONFIG = "config.yaml"
@@ -88,7 +88,7 @@ class Status:
     rollbacks: int
     last_rollback: str
     skipped_steps: int | None
-    warnings: int | None
+    warnings: int
     last_warnings: tuple[str, ...]
     exit_code: int | None
     ended: str
@@ -101,16 +101,20 @@ def examine(run_dir: Path) -> Status:
     require_run(run_dir)
     now = time.time()
     # The heartbeat before the lock: a run that ends in between is then seen as ended.
-    heartbeat, events, log = read_heartbeat(run_dir), read_events(run_dir), read_log_tail(run_dir)
+    heartbeat, events = read_heartbeat(run_dir), read_events(run_dir)
     life, metrics = look(run_dir, heartbeat, events, now), read_metrics(run_dir)
     saved = _saved(run_dir, now)
     start = events.starts[-1] if events.starts else {}
     beat = heartbeat if life.current or not events.starts else None
-    steps = [metrics.step, number_of(start, "step"), saved.step if saved else None, log.done_at]
+    steps = [metrics.step, number_of(start, "step"), saved.step if saved else None]
     # Before its first step a process that goes on says 0.
     reached = (beat.step if beat else None) or _largest(steps)
-    totals = [beat.total_steps if beat else None, number_of(start, "total_steps"), log.total_steps]
-    state = _state(life, events, heartbeat, log.done_at, reached)
+    totals = [
+        beat.total_steps if beat else None,
+        number_of(start, "total_steps"),
+        total_steps_logged(run_dir),
+    ]
+    state = _state(life, events, heartbeat, reached)
     eta = beat.eta_seconds if beat else None
     if eta is None:
         eta = number_of(metrics.last_train, "perf/eta_seconds")
@@ -141,7 +145,7 @@ def examine(run_dir: Path) -> Status:
         rollbacks=len(events.rollbacks),
         last_rollback=_rollback(events),
         skipped_steps=_whole(metrics.last_train, SKIPPED),
-        warnings=events.warnings if events.known else None,
+        warnings=events.warnings,
         last_warnings=tuple(_warning(record) for record in events.last_warnings),
         exit_code=_whole(ended, "exit_code"),
         ended=text_of(ended, "text"),
@@ -176,7 +180,6 @@ def _state(
     life: Life,
     events: Events,
     heartbeat: Heartbeat | None,
-    done_at: int | None,
     reached: float | None,
 ) -> str:
     if life.alive:
@@ -187,9 +190,6 @@ def _state(
         return FINISHED if code == EXIT_OK else STOPPED if code == EXIT_STOPPED else FAILED
     if events.starts:
         return DIED
-    # A run of a version that recorded no events.
-    if done_at is not None:
-        return FINISHED
     if heartbeat is not None:
         return DIED
     return NEVER_STARTED if reached is None else UNKNOWN

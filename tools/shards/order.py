@@ -195,11 +195,6 @@ class _Reads:
         moved = draw_offsets(self._seed, epoch, groups, inside, np.array([len(own)]), shapes)
         return variant, moved[0].tolist()
 
-    def _groups(self, record: int) -> tuple[np.ndarray, np.ndarray | None]:
-        names = [name for name in ("groups", "puzzles") if name in self._index.columns]
-        columns = self._reader.columns(record, names)
-        return columns["groups"], columns.get("puzzles")
-
 
 def _state(path: Path) -> dict[str, Any]:
     """The data state in a JSON file, or in a checkpoint or run folder."""

@@ -1,4 +1,4 @@
-"""Is the planner right? `python -m hrm_scale.planning.check` counts real steps on this CPU.
+"""Is the planner right? `python -m benchmarks.planner` counts real steps on this CPU.
 
 Shapes that the planner was not fitted to: predicted activations against those that a real training
 step saves, and the predicted peak against what torch's CPU allocator reports. `--compiled` adds
@@ -7,6 +7,7 @@ compiled blocks (minutes, needs a C++ compiler).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -74,7 +75,6 @@ def check(case: Case, compiled: bool = False) -> Checked:
 
     from hrm_scale.models import build_model
     from hrm_scale.planning.activations import calibrate
-    from hrm_scale.planning.allocator import allocated_peak
     from hrm_scale.planning.probe import Reading, measure, probe
 
     loss_type = "stablemax_cross_entropy"
@@ -92,6 +92,24 @@ def check(case: Case, compiled: bool = False) -> Checked:
         lambda: counted.append(measure(model, case.rows, loss_type, watch=False))
     )
     return Checked(case, compiled, line.blocks, counted[0].blocks, peak, allocated)
+
+
+def allocated_peak(run: Callable[[], object]) -> int:
+    """Most bytes that torch's CPU allocator had given out at once during `run`, relative to before,
+    as its profiler saw it: independent of the planner's own count."""
+    from torch.profiler import ProfilerActivity, profile
+
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        run()
+    results = profiler.profiler
+    assert results is not None
+    assert results.kineto_results is not None
+    events = [e for e in results.kineto_results.events() if e.name() == "[memory]"]
+    held = peak = 0
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        held += event.nbytes()
+        peak = max(peak, held)
+    return peak
 
 
 def _config(case: Case) -> ModelConfig:
@@ -136,7 +154,7 @@ def table(results: list[Checked]) -> str:
 
 def main(arguments: list[str]) -> int:
     """Entry point. Exit status 1 when something is more than 10 % off."""
-    parser = Parser(prog="python -m hrm_scale.planning.check", description=__doc__)
+    parser = Parser(prog="python -m benchmarks.planner", description=__doc__)
     parser.add_argument("--compiled", action="store_true", help="also with compiled blocks")
     options = parser.parse_args(arguments)
     results = [check(case) for case in CASES]
