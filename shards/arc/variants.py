@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from hrm_scale.base.counter import below, draws, make_key, permutation
+from hrm_scale.base.counter import below, draws, make_key
+from hrm_scale.puzzles.arc.dense import VariantTable, task_key
 from hrm_scale.puzzles.arc.grid import IDENTITY, VARIANT_BYTES
 
 from .orbit import Orbit, orbit_of
 from .task import Task
 
 BLANK = "<blank>"
-# Streams of the counter generator; those below 100 belong to hrm_scale.data.
-_CHOICE, _STRIPES = 121, 122
+# Stream of the counter generator; those below 100 belong to hrm_scale.data.
+_CHOICE = 121
 
 
 @dataclass(frozen=True)
-class Variants:
-    """table: uint8 [N, 11], row i the variant of identifier i (0 is the blank).
+class Variants(VariantTable):
+    """orbits: int64 [tasks], how many distinct variants there are of each."""
 
-    first, counts: int64 [tasks], first identifier and number of variants; orbits: how many distinct
-    variants there are. Variant 0 of a task is the original.
-    """
-
-    table: np.ndarray
-    first: np.ndarray
-    counts: np.ndarray
     orbits: np.ndarray
 
     def runs(self, tasks: Sequence[Task]) -> list[list[str | int]]:
@@ -47,17 +40,14 @@ def choose_variants(tasks: Sequence[Task], count: int, seed: int) -> Variants:
     for task in tasks:
         orbit = orbit_of(task.pairs)
         orbits.append(len(orbit))
-        parts.append(orbit.variants(_choose(orbit, count, make_key(_CHOICE, seed, task_key(task)))))
+        parts.append(
+            orbit.variants(_choose(orbit, count, make_key(_CHOICE, seed, task_key(task.name))))
+        )
     counts = np.array([len(part) for part in parts], np.int64)
     first = np.cumsum(counts)[:-1]
     table = np.concatenate(parts)
     assert table.shape[1] == VARIANT_BYTES
     return Variants(table, first, counts[1:], np.array(orbits, np.int64))
-
-
-def task_key(task: Task) -> int:
-    """64 bits of the task's name: what is drawn for a task depends on nothing else of the data."""
-    return int.from_bytes(hashlib.sha256(task.name.encode()).digest()[:8], "little")
 
 
 def _choose(orbit: Orbit, count: int, key: int) -> np.ndarray:
@@ -82,12 +72,3 @@ def _choose(orbit: Orbit, count: int, key: int) -> np.ndarray:
         moved[target] = moved.get(step, step)
     identity = orbit.identity
     return np.append(identity, numbers + (numbers >= identity))
-
-
-def stripe_orders(tasks: Sequence[Task], variants: Variants, seed: int) -> list[np.ndarray]:
-    """For each task a permutation of its variants: stripe k of dense storage has number k of it."""
-    counts = variants.counts.tolist()
-    return [
-        permutation(make_key(_STRIPES, seed, task_key(task)), count).astype(np.int32)
-        for task, count in zip(tasks, counts, strict=True)
-    ]

@@ -184,6 +184,16 @@ def test_shards_build_on_data_only() -> None:
     assert not bad, offending("a wheel has no `shards`: use hrm_scale.base.programs.load", bad)
 
 
+def test_data_sets_are_looked_into_without_their_builders() -> None:
+    bad = [
+        (m, n)
+        for m, n in IMPORTS
+        if inside(m, "tools.shards")
+        and (inside(n, "shards") or inside(n, "hrm_scale.base.programs"))
+    ]
+    assert not bad, offending("tools.shards shares code with builders in hrm_scale", bad)
+
+
 def test_training_is_on_top() -> None:
     bad = [
         (m, n)

@@ -104,7 +104,7 @@ def _head(directory: str, meta: DatasetMeta, info: Mapping[str, Any]) -> list[st
 def _plugin(meta: DatasetMeta) -> list[str]:
     """The file or package that defines the kind, where it is not a built-in one."""
     record = meta.builder.get("puzzle")
-    if not isinstance(record, dict):
+    if not (isinstance(record, dict) and record):
         return []
     return [f"  defined in    {record.get('source')}, class {record.get('class')}"]
 

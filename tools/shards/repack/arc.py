@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hrm_scale.base.errors import DataError
-from hrm_scale.base.programs import load
+from hrm_scale.base.progress import Progress
 from hrm_scale.data import Dataset, DatasetWriter
+from hrm_scale.data.format.dense import write_stripes
+from hrm_scale.puzzles.arc.dense import PairRows, VariantTable, all_variants, train_stripes
 
 from ..arc import original_sides, originals
-
-if TYPE_CHECKING:
-    from shards.arc import task, variants, write
-else:
-    task, variants = load("shards.arc.task"), load("shards.arc.variants")
-    write = load("shards.arc.write")
 
 Columns = dict[str, np.ndarray]
 
@@ -25,17 +20,14 @@ Columns = dict[str, np.ndarray]
 def to_dense(dataset: Dataset, writer: DatasetWriter) -> None:
     """Every variant laid out, the train split in stripes."""
     spec, tasks = dataset.meta.augmentation, dataset.tasks()[1:]
-    rows = {}
-    for split in ("train", "test"):
-        wanted = ["inputs", "labels", "shapes", "groups"]
-        columns = dataset.read(split, wanted, 0, dataset.split(split).examples)
-        rows[split] = _rows(columns)
+    names = [name for name, _, _ in tasks]
     counts = np.array([count for _, _, count in tasks], np.int64)
     first = np.array([number for _, number, _ in tasks], np.int64)
-    # Only the names are asked for: they decide which stripe holds which variant.
-    named = [task.Task(name, "", (), (), evaluation=False) for name, _, _ in tasks]
-    held = variants.Variants(dataset.augmentations(), first, counts, counts)
-    write.write_dense(writer, rows, named, held, stripes=spec["count"] + 1, seed=spec["seed"])
+    variants = VariantTable(dataset.augmentations(), first, counts)
+    stripes = spec["count"] + 1
+    train = train_stripes(_rows(dataset, "train"), names, variants, stripes, spec["seed"])
+    write_stripes(writer, train, Progress("stripes written:", stripes).advance)
+    writer.write_split("test", all_variants(_rows(dataset, "test"), variants))
 
 
 def to_online(dataset: Dataset, writer: DatasetWriter) -> None:
@@ -92,16 +84,8 @@ def _one_copy(dataset: Dataset, split: str) -> Columns:
     return {name: np.concatenate([part[name] for part in parts]) for name in names}
 
 
-def _rows(columns: Columns) -> write.Rows:
+def _rows(dataset: Dataset, split: str) -> PairRows:
+    wanted = ["inputs", "labels", "shapes", "groups"]
+    columns = dataset.read(split, wanted, 0, dataset.split(split).examples)
     task = columns["groups"].astype(np.int64)
-    numbers, starts, sizes = np.unique(task, return_index=True, return_counts=True)
-    place = np.searchsorted(numbers, task)
-    return write.Rows(
-        columns["inputs"],
-        columns["labels"],
-        columns["shapes"],
-        task,
-        np.arange(len(task)) - starts[place],
-        sizes[place],
-        numbers,
-    )
+    return PairRows.of(columns["inputs"], columns["labels"], columns["shapes"], task)
