@@ -99,13 +99,7 @@ def replay(case: Case, engine: Engine) -> dict[str, Tensor]:
                 engine.average.update(engine.optimizer)
             continue
         batch = batch_of(case.tensors, f"{prefix}batch/{k}")
-        draws = None
-        if f"{prefix}draws/{k}/rand" in case.tensors:
-            rand = case.tensors[f"{prefix}draws/{k}/rand"]
-            randint = case.tensors.get(
-                f"{prefix}draws/{k}/randint", torch.zeros_like(rand, dtype=torch.int32)
-            )
-            draws = Draws(rand, randint)
+        draws = _draws_of(case, f"{prefix}draws/{k}")
         carry = model.initial_carry(batch) if carry is None else carry
         lr, table_lr = (
             learning_rate(
@@ -138,19 +132,8 @@ def replay(case: Case, engine: Engine) -> dict[str, Tensor]:
             loss_type=config["loss_type"],
             before_update=look,
         )
-        (carry,), (micro,) = result.carries, result.micro
-        step = f"{prefix}step/{k}"
-        for name, value in micro.outputs._asdict().items():
-            if value is not None:
-                out[f"{step}/{name}"] = value
-        out.update({f"{step}/z_{level}": z for level, z in zip("HL", carry.z, strict=False)})
-        out[f"{step}/steps"], out[f"{step}/halted"] = carry.steps, carry.halted
-        for name, value in carry.data.items():
-            out[f"{step}/current/{name}"] = value
-        out[f"{step}/puzzle_emb_local_ids"] = carry.data["puzzle_identifiers"]
-        out[f"json/{k}/loss"] = micro.loss
-        for name, value in result.metrics.items():
-            out[f"json/{k}/metrics/{name}"] = value
+        (carry,) = result.carries
+        out.update(_measured(result, f"{prefix}step/{k}", f"json/{k}"))
         for name, number in reduced_metrics(
             engine, result.metrics, config["global_batch_size"], lr
         ).items():
@@ -166,6 +149,29 @@ def replay(case: Case, engine: Engine) -> dict[str, Tensor]:
     for name, value in _state(engine, model, table).items():
         out[f"final/{name}"] = value
     return {name: value.detach().clone() for name, value in out.items()}
+
+
+def _draws_of(case: Case, name: str) -> Draws | None:
+    """The random numbers of a step, where the case records them."""
+    if f"{name}/rand" not in case.tensors:
+        return None
+    rand = case.tensors[f"{name}/rand"]
+    return Draws(
+        rand, case.tensors.get(f"{name}/randint", torch.zeros_like(rand, dtype=torch.int32))
+    )
+
+
+def _measured(result: StepResult, step: str, scalars: str) -> dict[str, Tensor]:
+    """Outputs, carry, loss and metrics of a step by golden name."""
+    (carry,), (micro,) = result.carries, result.micro
+    outputs = micro.outputs._asdict().items()
+    found = {f"{step}/{name}": value for name, value in outputs if value is not None}
+    found |= {f"{step}/z_{level}": z for level, z in zip("HL", carry.z, strict=False)}
+    found |= {f"{step}/steps": carry.steps, f"{step}/halted": carry.halted}
+    found |= {f"{step}/current/{name}": value for name, value in carry.data.items()}
+    found[f"{step}/puzzle_emb_local_ids"] = carry.data["puzzle_identifiers"]
+    found[f"{scalars}/loss"] = micro.loss
+    return found | {f"{scalars}/metrics/{name}": value for name, value in result.metrics.items()}
 
 
 def _state(engine: Engine, model: ActModel, table: PuzzleTable | None) -> dict[str, Tensor]:
