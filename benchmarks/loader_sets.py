@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from hrm_scale.base.errors import DataError
-from hrm_scale.data import Dataset, DatasetWriter, Loader, augment_sudoku, open_dataset
+from hrm_scale.data import Dataset, DatasetWriter, Loader, open_dataset
+from hrm_scale.puzzles import BoardSymmetry
 
 COLUMNS = ("inputs", "labels", "puzzle_identifiers", "groups")
 _ROWS_AT_ONCE = 1 << 15
@@ -38,7 +39,8 @@ def dense_set(dataset: Dataset, scratch: Path, examples: int) -> Dataset:
         return dataset
     if dataset.meta.puzzle.has_tasks:
         return _dense_arc(dataset, scratch, examples)
-    info, meta = dataset.split("train"), dataset.meta
+    info, meta, symmetry = dataset.split("train"), dataset.meta, dataset.meta.puzzle.symmetry
+    assert isinstance(symmetry, BoardSymmetry)
     columns = dataset.read("train", COLUMNS, 0, info.examples)
     seed = meta.augmentation["seed"]
     stripes = max(1, -(-examples // info.examples))
@@ -50,8 +52,8 @@ def dense_set(dataset: Dataset, scratch: Path, examples: int) -> Dataset:
             order = np.random.default_rng(stripe).permutation(info.examples)
             piece = {name: column[order] for name, column in columns.items()}
             index = (piece["groups"] + stripe) % stripes
-            piece["inputs"], piece["labels"] = augment_sudoku(
-                piece["inputs"], piece["labels"], piece["groups"], index, seed, meta.board
+            piece["inputs"], piece["labels"] = symmetry.augment(
+                piece["inputs"], piece["labels"], piece["groups"], index, seed
             )
             split.write(piece)
             split.end_stripe()

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from hrm_scale.data import DatasetMeta, DatasetWriter, augment_sudoku
+from hrm_scale.data import DatasetMeta, DatasetWriter
+from hrm_scale.puzzles.sudoku.puzzle import Sudoku
 
 BOARDS = {
     4: {"height": 4, "width": 4, "box_height": 2, "box_width": 2},
@@ -24,7 +25,7 @@ def solved_boards(size: int, count: int, seed: int = 5) -> np.ndarray:
     base = ((row % height) * width + row // height + column) % size + 2
     boards = np.repeat(base[None].astype(np.uint8), count, axis=0)
     numbers = np.arange(count)
-    return augment_sudoku(boards, boards, numbers, numbers + 1, seed, board)[1]
+    return Sudoku(**board).symmetry.augment(boards, boards, numbers, numbers + 1, seed)[1]
 
 
 def puzzles(size: int, count: int, seed: int = 5) -> tuple[np.ndarray, np.ndarray]:
@@ -74,14 +75,14 @@ def write_dense(
 ) -> Path:
     """A striped dense Sudoku set: stripe k holds augmentation (k + group) mod (count + 1)."""
     inputs, labels = puzzles(size, groups)
-    numbers = np.arange(groups)
+    numbers, symmetry = np.arange(groups), Sudoku(**BOARDS[size]).symmetry
     with (
         DatasetWriter(path, sudoku_meta(size, "dense", count), **options) as writer,
         writer.split("train") as split,
     ):
         for stripe in range(count + 1):
             index = (stripe + numbers) % (count + 1)
-            made = augment_sudoku(inputs, labels, numbers, index, 3, BOARDS[size])
+            made = symmetry.augment(inputs, labels, numbers, index, 3)
             order = np.random.default_rng(stripe).permutation(groups)
             split.write(columns(made[0][order], made[1][order], numbers[order]))
             split.end_stripe()

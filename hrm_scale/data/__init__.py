@@ -13,7 +13,6 @@ from hrm_scale.data.read.dataset import Dataset
 from hrm_scale.data.read.loader import Loader
 from hrm_scale.data.read.open_dataset import find_dataset, is_dataset, open_dataset
 from hrm_scale.data.remote.options import RemoteOptions
-from hrm_scale.puzzles.sudoku.augment import augment_sudoku
 
 __all__ = [
     "IGNORE_LABEL",
@@ -26,7 +25,6 @@ __all__ = [
     "Loader",
     "RemoteOptions",
     "SplitInfo",
-    "augment_sudoku",
     "check_output_dir",
     "find_dataset",
     "is_dataset",

@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hrm_scale.data import augment_sudoku, open_dataset
+from hrm_scale.data import open_dataset
 from hrm_scale.puzzles.sudoku.board import GEOMETRIES
 from hrm_scale.puzzles.sudoku.classes import class_keys
+from hrm_scale.puzzles.sudoku.puzzle import Sudoku
 from tests.support.sudoku_examples import HEADER, rows_of
 from tools.shards.cli import main as tool
 
@@ -117,17 +118,16 @@ def test_dense_stripes_hold_each_augmentation_of_each_puzzle_once(
     assert len(stored["inputs"]) == 7 * 40
     stripes = stored["groups"].reshape(7, 40)
     assert (stripes == np.arange(40)).all()
-    board = GEOMETRIES[9].board()
+    symmetry = Sudoku.of_size(9).symmetry
     for group in range(40):
         expected = set()
         for index in range(7):
-            inputs, labels = augment_sudoku(
+            inputs, labels = symmetry.augment(
                 originals["inputs"][group][None],
                 originals["labels"][group][None],
                 np.array([group]),
                 np.array([index]),
                 0,
-                board,
             )
             expected.add((inputs.tobytes(), labels.tobytes()))
         mine = stored["groups"] == group
@@ -145,8 +145,8 @@ def test_one_file_is_split_without_equivalents_on_both_sides(tmp_path: Path) -> 
     rows = rows_of(40)
     boards = np.array([[int(c) for c in q.replace(".", "0")] for _, q, _, _ in rows], np.uint8)
     solved = np.array([[int(c) for c in a] for _, _, a, _ in rows], np.uint8)
-    twins = augment_sudoku(
-        boards + 1, solved + 1, np.arange(40), np.ones(40, int), 5, geometry.board()
+    twins = Sudoku.of_size(9).symmetry.augment(
+        boards + 1, solved + 1, np.arange(40), np.ones(40, int), 5
     )
     for question, answer in zip(twins[0] - 1, twins[1] - 1, strict=True):
         rows.append(["twin", "".join(map(str, question)), "".join(map(str, answer)), "0"])

@@ -13,10 +13,14 @@ from hypothesis import strategies as st
 
 from benchmarks.tiny.data_sets import BOARDS, puzzles
 from hrm_scale.base.counter import GAMMA, SYMMETRY, make_key, mix
-from hrm_scale.data import augment_sudoku
 from hrm_scale.puzzles.sudoku.augment import _BLOCK
+from hrm_scale.puzzles.sudoku.board import GEOMETRIES
+from hrm_scale.puzzles.sudoku.puzzle import Sudoku
 from hrm_scale.puzzles.sudoku.tables import symmetry_tables
 from hrm_scale.puzzles.symmetry import draw_augmentations
+from tests.support.sudoku_examples import puzzles_of
+
+SYMMETRIES = {size: Sudoku.of_size(size).symmetry for size in (4, 6, 9)}
 
 
 def is_valid(labels: np.ndarray, board: dict[str, int]) -> bool:
@@ -74,7 +78,7 @@ def test_every_result_is_a_valid_sudoku_that_keeps_its_clues(size: int) -> None:
     count = 2 * _BLOCK + 3
     inputs, labels = puzzles(size, count)
     groups = np.arange(count)
-    new_inputs, new_labels = augment_sudoku(inputs, labels, groups, groups + 1, 0, BOARDS[size])
+    new_inputs, new_labels = SYMMETRIES[size].augment(inputs, labels, groups, groups + 1, 0)
     assert is_valid(new_labels, BOARDS[size])
     clue = new_inputs != 1
     assert (new_inputs[clue] == new_labels[clue]).all()
@@ -85,7 +89,7 @@ def test_every_result_is_a_valid_sudoku_that_keeps_its_clues(size: int) -> None:
 @pytest.mark.parametrize("size", [4, 6, 9])
 def test_index_zero_is_the_identity(size: int) -> None:
     inputs, labels = puzzles(size, 50)
-    result = augment_sudoku(inputs, labels, np.arange(50), np.zeros(50, int), 9, BOARDS[size])
+    result = SYMMETRIES[size].augment(inputs, labels, np.arange(50), np.zeros(50, int), 9)
     assert (result[0] == inputs).all()
     assert (result[1] == labels).all()
 
@@ -99,8 +103,8 @@ def test_index_zero_is_the_identity(size: int) -> None:
 )
 def test_equals_the_documented_definition(size: int, group: int, index: int, seed: int) -> None:
     inputs, labels = puzzles(size, 2)
-    result = augment_sudoku(
-        inputs, labels, np.array([group, group]), np.array([index, index]), seed, BOARDS[size]
+    result = SYMMETRIES[size].augment(
+        inputs, labels, np.array([group, group]), np.array([index, index]), seed
     )
     for new, old in zip(result, (inputs, labels), strict=True):
         for row in range(2):
@@ -110,12 +114,12 @@ def test_equals_the_documented_definition(size: int, group: int, index: int, see
 def test_result_depends_on_nothing_but_group_index_and_seed() -> None:
     inputs, labels = puzzles(9, 40)
     groups, index = np.arange(40) % 7, np.arange(40)
-    together = augment_sudoku(inputs, labels, groups, index, 0, BOARDS[9])
+    together = SYMMETRIES[9].augment(inputs, labels, groups, index, 0)
     for row in range(40):
         one = slice(row, row + 1)
-        alone = augment_sudoku(inputs[one], labels[one], groups[one], index[one], 0, BOARDS[9])
+        alone = SYMMETRIES[9].augment(inputs[one], labels[one], groups[one], index[one], 0)
         assert (alone[0][0] == together[0][row]).all()
-    other = augment_sudoku(inputs, labels, groups, index, 1, BOARDS[9])
+    other = SYMMETRIES[9].augment(inputs, labels, groups, index, 1)
     assert (other[1][1:] != together[1][1:]).any(axis=1).all()
 
 
@@ -126,9 +130,7 @@ def test_four_by_four_reaches_all_symmetries_evenly() -> None:
     labels = puzzles(4, 1)[1]
     count = 20000
     many = np.repeat(labels, count, axis=0)
-    result = augment_sudoku(
-        many, many, np.zeros(count, int), np.arange(1, count + 1), 0, BOARDS[4]
-    )[1]
+    result = SYMMETRIES[4].augment(many, many, np.zeros(count, int), np.arange(1, count + 1), 0)[1]
     seen = Counter(map(bytes, result))
     # A 4x4 board of this kind has far fewer images than symmetries; all must be about as frequent.
     expected = count / len(seen)
@@ -147,13 +149,18 @@ def test_draws_are_uniform_and_keyed_by_seed_epoch_and_offset() -> None:
 
 
 def test_a_board_that_is_no_sudoku_is_refused() -> None:
-    inputs, labels = puzzles(4, 1)
-    with pytest.raises(ValueError, match="not a Sudoku"):
-        augment_sudoku(
-            inputs,
-            labels,
-            np.zeros(1, int),
-            np.ones(1, int),
-            0,
-            {"height": 4, "width": 4, "box_height": 3, "box_width": 2},
-        )
+    with pytest.raises(ValueError, match="no Sudoku"):
+        Sudoku(4, 4, 3, 2)
+
+
+@pytest.mark.parametrize("size", GEOMETRIES)
+def test_the_maps_of_symmetries_say_what_augmenting_does(size: int) -> None:
+    puzzle, examples = Sudoku.of_size(size), puzzles_of(size).take(np.arange(20))
+    boards = examples.questions + 1, examples.answers + 1
+    groups, index = np.arange(20), np.arange(20) % 5
+    made = puzzle.symmetry.augment(*boards, groups, index, 3)
+    maps = puzzle.symmetry.maps(groups, index, 3)
+    for new, old in zip(made, boards, strict=True):
+        assert (maps.apply(old) == new).all()
+        assert (maps.undo(new) == old).all()
+    assert (made[0][index == 0] == boards[0][index == 0]).all()

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hrm_scale.data import augment_sudoku
 from hrm_scale.puzzles.sudoku.board import GEOMETRIES, Geometry, faulty_units
+from hrm_scale.puzzles.sudoku.puzzle import Sudoku
 from hrm_scale.puzzles.sudoku.solver import candidates, search, solve
 from tests.support.sudoku_examples import puzzles_of
 
@@ -109,10 +109,10 @@ def test_a_search_ends_at_the_most_guesses() -> None:
 
 
 def test_symmetries_keep_the_number_of_solutions() -> None:
-    geometry = GEOMETRIES[6]
+    puzzle = Sudoku.of_size(6)
     puzzles = puzzles_of(6).take(np.arange(30))
     groups = np.arange(30)
-    tokens, _ = augment_sudoku(
-        puzzles.questions + 1, puzzles.answers + 1, groups, groups + 1, 9, geometry.board()
+    tokens, _ = puzzle.symmetry.augment(
+        puzzles.questions + 1, puzzles.answers + 1, groups, groups + 1, 9
     )
-    assert (solve(tokens - 1, geometry).solutions == 1).all()
+    assert (solve(tokens - 1, puzzle.geometry).solutions == 1).all()

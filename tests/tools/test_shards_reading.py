@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 
 from hrm_scale.base.errors import ConfigError, DataError
-from hrm_scale.data import Loader, augment_sudoku, open_dataset
+from hrm_scale.data import Loader, open_dataset
 from hrm_scale.puzzles.arc.grid import augment, encode
-from hrm_scale.puzzles.sudoku.board import GEOMETRIES
 from tests.tools.test_shards_sets import (
     ARC_COUNT,
     arc_pairs,
@@ -194,7 +193,7 @@ def test_order_names_the_rows_that_the_loader_hands_out(
         if name == "sudoku-online":
             number = np.array([row["augmentation"]])
             pair = (stored["inputs"], stored["labels"], stored["groups"])
-            made = augment_sudoku(*pair, number, 3, GEOMETRIES[6].board())[0][0]
+            made = dataset.meta.puzzle.symmetry.augment(*pair, number, 3)[0][0]
         elif name == "arc-online":
             (shown,) = said(
                 capsys, "preview", dataset.path, "--index", str(row["example"]), "--aug",

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import xxhash
 
-from hrm_scale.data import DatasetMeta, DatasetWriter, augment_sudoku
+from hrm_scale.data import DatasetMeta, DatasetWriter
 from hrm_scale.data.format.meta import canonical_json, npy_header
 from hrm_scale.puzzles.arc.grid import IDENTITY, augment, encode
 from hrm_scale.puzzles.maze.rules import rule_labels
-from hrm_scale.puzzles.sudoku.board import GEOMETRIES
 from hrm_scale.puzzles.sudoku.classes import class_keys
+from hrm_scale.puzzles.sudoku.puzzle import Sudoku
 from tests.support.sudoku_examples import puzzles_of
 
 Columns = dict[str, np.ndarray]
@@ -38,7 +38,7 @@ def sudoku_set(path: Path, *, storage: str = "online", count: int = 2, **options
     keys = class_keys(puzzles.questions, puzzles.answers, puzzles.geometry)
     puzzles = puzzles.take(np.sort(np.unique(keys, return_index=True)[1])[:50])
     train, test = puzzles.take(np.arange(40)), puzzles.take(np.arange(40, 50))
-    board = GEOMETRIES[6].board()
+    puzzle = Sudoku.of_size(6)
     meta = DatasetMeta(
         kind="sudoku",
         storage=storage,
@@ -48,7 +48,7 @@ def sudoku_set(path: Path, *, storage: str = "online", count: int = 2, **options
         ignore_label_id=0,
         blank_identifier_id=0,
         num_puzzle_identifiers=1,
-        board=board,
+        board=puzzle.board,
         augmentation={"kind": "sudoku", "count": count, "seed": 3},
         builder={"name": "test"},
         extra={"sources": puzzles.source_names},
@@ -63,8 +63,8 @@ def sudoku_set(path: Path, *, storage: str = "online", count: int = 2, **options
             with writer.split("train") as split:
                 for stripe in range(count + 1):
                     index = (groups + stripe) % (count + 1)
-                    made = augment_sudoku(
-                        columns["inputs"], columns["labels"], groups, index, 3, board
+                    made = puzzle.symmetry.augment(
+                        columns["inputs"], columns["labels"], groups, index, 3
                     )
                     split.write({**columns, "inputs": made[0], "labels": made[1]})
                     split.end_stripe()

@@ -23,49 +23,23 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Mapping
 
 import numpy as np
 
 from hrm_scale.base.counter import GAMMA, below, mix_array
 from hrm_scale.puzzles.sudoku.board import BLANK_TOKEN
-from hrm_scale.puzzles.sudoku.tables import SymmetryTables, symmetry_tables
+from hrm_scale.puzzles.sudoku.tables import SymmetryTables
 from hrm_scale.puzzles.symmetry import symmetry_keys
 
 _BLOCK = 512  # examples worked on at a time: about 0.9 MB of buffers for 9x9
 
 
-def augment_sudoku(
-    inputs: np.ndarray,
-    labels: np.ndarray,
-    groups: np.ndarray,
-    augmentation_index: np.ndarray,
-    seed: int,
-    board: Mapping[str, int],
-) -> tuple[np.ndarray, np.ndarray]:
-    """Apply symmetry number `augmentation_index` of its group to every example.
-
-    inputs, labels: uint8 [n, size * size], tokens 1 = blank, 1 + d = digit d; labels are complete
-    boards and every input token is blank or equal to the label. groups, augmentation_index:
-    integers [n]. board: {"height", "width", "box_height", "box_width"}. Returns two new uint8
-    arrays of the same shape. ValueError for a board that is not a Sudoku board up to 9x9.
-    """
-    new_inputs, new_labels = np.empty_like(inputs), np.empty_like(labels)
-    rows = np.arange(len(inputs))
-    augment_packed(
-        pack_sudoku(inputs, labels),
-        rows,
-        groups,
-        augmentation_index,
-        seed,
-        board,
-        (new_inputs, new_labels),
-    )
-    return new_inputs, new_labels
-
-
 def pack_sudoku(inputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Label and clue of every cell in one byte: 4 * (digit - 1), and 1 more for a clue."""
+    """Label and clue of every cell in one byte: 4 * (digit - 1), and 1 more for a clue.
+
+    inputs, labels: uint8 [n, cells] of tokens; labels are complete boards and every input token is
+    blank or equal to the label.
+    """
     packed = np.not_equal(inputs, BLANK_TOKEN).view(np.uint8)
     packed += labels * np.uint8(4)
     packed -= np.uint8(4 * (BLANK_TOKEN + 1))
@@ -73,21 +47,20 @@ def pack_sudoku(inputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def augment_packed(
+    tables: SymmetryTables,
     packed: np.ndarray,
     rows: np.ndarray,
     groups: np.ndarray,
     augmentation_index: np.ndarray,
     seed: int,
-    board: Mapping[str, int],
     out: tuple[np.ndarray, np.ndarray],
 ) -> None:
-    """`augment_sudoku` of rows `rows` (int64 [n]) of a C-contiguous table that `pack_sudoku` made.
+    """Apply symmetry number `augmentation_index` of its group to each of the rows `rows` (int64
+    [n]) of a C-contiguous table that `pack_sudoku` made.
 
-    out: (new inputs, new labels), uint8 [n, cells], written in place.
+    groups, augmentation_index: integers [n]. out: (new inputs, new labels), uint8 [n, cells],
+    written in place.
     """
-    tables = symmetry_tables(
-        board["height"], board["width"], board["box_height"], board["box_width"]
-    )
     if packed.shape[1] != tables.cells:
         raise ValueError(f"rows have {packed.shape[1]} cells, the board {tables.cells}")
     digits, row_orders, columns = draw_numbers(tables, groups, augmentation_index, seed)

@@ -13,7 +13,7 @@ import numpy as np
 from hrm_scale.puzzles.sudoku.augment import augment_packed, draw_numbers, pack_sudoku
 from hrm_scale.puzzles.sudoku.board import BLANK_TOKEN, Geometry
 from hrm_scale.puzzles.sudoku.classes import class_keys
-from hrm_scale.puzzles.sudoku.tables import MAX_SIZE, symmetry_tables
+from hrm_scale.puzzles.sudoku.tables import MAX_SIZE, SymmetryTables, symmetry_tables
 from hrm_scale.puzzles.symmetry import BoardSymmetry, Dihedral, Lines, Maps, Product, Relabel
 
 _OFFSET = np.uint8(BLANK_TOKEN)
@@ -47,8 +47,12 @@ class LargeSudoku(Product):
 class TabledSudoku(LargeSudoku):
     """Drawn from tables of all symmetries: several times as fast, up to 9x9."""
 
+    @property
+    def _tables(self) -> SymmetryTables:
+        return symmetry_tables(**self._geometry.board())
+
     def maps(self, groups: np.ndarray, index: np.ndarray, seed: int) -> Maps:
-        tables = symmetry_tables(**self._geometry.board())
+        tables = self._tables
         digits, rows, columns = draw_numbers(tables, groups, index, seed)
         cells = tables.rows[rows].astype(np.intp) + tables.columns[columns]
         old = np.arange(tables.size, dtype=np.uint64)
@@ -70,4 +74,4 @@ class TabledSudoku(LargeSudoku):
         seed: int,
         out: tuple[np.ndarray, np.ndarray],
     ) -> None:
-        augment_packed(table, rows, groups, index, seed, self._geometry.board(), out)
+        augment_packed(self._tables, table, rows, groups, index, seed, out)
