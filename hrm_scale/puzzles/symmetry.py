@@ -315,18 +315,7 @@ class Lines(BoardSymmetry):
     def elements(self) -> Maps:
         if self.order > _MOST_ELEMENTS:
             return super().elements()
-        bands = self._lines // self._band
-        inner = list(itertools.permutations(range(self._band)))
-        lines = [
-            [
-                band * self._band + line
-                for band, rows in zip(order, choice, strict=True)
-                for line in rows
-            ]
-            for order in itertools.permutations(range(bands))
-            for choice in itertools.product(inner, repeat=bands)
-        ]
-        return self._of(np.array(lines))
+        return self._of(line_orders(self._lines, self._band))
 
     def _of(self, lines: np.ndarray) -> Maps:
         cells = np.arange(math.prod(self._shape)).reshape(self._shape)
@@ -373,6 +362,17 @@ class Product(BoardSymmetry):
         for factor in self._factors:
             boards = factor.normalise(boards)
         return boards
+
+
+def line_orders(lines: int, band: int) -> np.ndarray:
+    """All orders of `lines` lines that keep bands of `band` of them together, int64 [orders,
+    lines]; entry 0 is 0, 1, 2 ..."""
+    bands = lines // band
+    orders = np.array(list(itertools.permutations(range(bands))))
+    inner = np.array(list(itertools.permutations(range(band))))
+    choices = inner[np.array(list(itertools.product(range(len(inner)), repeat=bands)))]
+    # [order of the bands, orders inside them, band, line]
+    return (orders[:, None, :, None] * band + choices).reshape(-1, lines)
 
 
 def dihedral(grid: np.ndarray, number: int) -> np.ndarray:

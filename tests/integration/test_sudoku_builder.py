@@ -185,7 +185,7 @@ def test_a_16x16_set_is_built_augmented_drawn_and_linted(tmp_path: Path) -> None
     assert meta.splits["train"].examples == 36
     assert (meta.vocab_size, meta.seq_len) == (18, 256)
     assert meta.board == {"height": 16, "width": 16, "box_height": 4, "box_width": 4}
-    for command, words in (("lint", "solved boards"), ("preview", "| F "), ("info", "16")):
+    for command, words in (("lint", "are sound"), ("preview", "F"), ("info", "16x16")):
         done = subprocess.run(
             [sys.executable, "-m", "tools.shards", command, str(out)],
             cwd=ROOT,

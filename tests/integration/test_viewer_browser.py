@@ -15,7 +15,7 @@ import pytest
 from benchmarks.tiny.data_sets import write_online
 from benchmarks.tiny.runs import make_halting_likely, train_here
 from hrm_scale.base.errors import ConfigError
-from hrm_scale.data import Dataset, augment_sudoku, open_dataset
+from hrm_scale.data import Dataset, open_dataset
 from hrm_scale.puzzles.arc.grid import augment
 from hrm_scale.puzzles.drawing import PALETTE, REGIONS
 from tests.support.viewer_sets import arc_set, stars_set
@@ -191,7 +191,7 @@ def test_sudoku_symmetries_and_long_lists(
     title(page, "Group 650")
     stored = dataset.read("train", ["inputs", "labels"], 650, 651)
     seed, where = dataset.meta.augmentation["seed"], (np.array([650]), np.array([3]))
-    made = augment_sudoku(*stored.values(), *where, seed, dataset.meta.board)
+    made = dataset.meta.puzzle.symmetry.augment(*stored.values(), *where, seed)
     assert [b["tokens"] for b in page.evaluate(SHOWN)] == [side[0].tolist() for side in made]
     page.keyboard.press("u")
     label(page, "augmentation 3, undone")

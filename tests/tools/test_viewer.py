@@ -18,7 +18,7 @@ import pytest
 
 from benchmarks.tiny.data_sets import write_dense, write_grouped, write_online
 from hrm_scale.base.errors import ConfigError, DataError, EnvironmentProblem
-from hrm_scale.data import Dataset, augment_sudoku, open_dataset
+from hrm_scale.data import Dataset, open_dataset
 from hrm_scale.puzzles.arc import grid as arc_grid
 from hrm_scale.puzzles.symmetry import Dihedral
 from hrm_scale.web.assets import page_files
@@ -142,8 +142,8 @@ def test_sudoku_augmentations_are_the_loaders_and_are_undone(sudoku: Dataset) ->
         pair = api.group("train", 5, number)["pairs"][0]
         seed = sudoku.meta.augmentation["seed"]
         group, index = np.array([5]), np.array([number])
-        wanted = augment_sudoku(
-            stored["inputs"], stored["labels"], group, index, seed, sudoku.meta.board
+        wanted = sudoku.meta.puzzle.symmetry.augment(
+            stored["inputs"], stored["labels"], group, index, seed
         )
         assert np.array_equal(tokens(pair["input"]["t"]), wanted[0][0])
         assert np.array_equal(undone(pair["input"]).ravel(), stored["inputs"][0])

@@ -9,14 +9,13 @@ costs nothing.
 
 from __future__ import annotations
 
-import itertools
 from functools import lru_cache
 
 import numpy as np
 
 from hrm_scale.base.counter import fold_array
 from hrm_scale.puzzles.sudoku.board import Geometry
-from hrm_scale.puzzles.symmetry import hash_rows
+from hrm_scale.puzzles.symmetry import hash_rows, line_orders
 
 _BLOCK = 256
 _ROUNDS = 4
@@ -80,8 +79,8 @@ def cell_symmetries(geometry: Geometry) -> np.ndarray:
 
     Order: rows slowest, then columns; the transposed ones after all others.
     """
-    rows = _line_orders(geometry.bands, geometry.box_height)
-    columns = _line_orders(geometry.stacks, geometry.box_width)
+    rows = line_orders(geometry.size, geometry.box_height)
+    columns = line_orders(geometry.size, geometry.box_width)
     cells = rows[:, None, :, None] * geometry.size + columns[None, :, None, :]
     moves = cells.reshape(-1, geometry.cells)
     if geometry.square_boxes:
@@ -90,24 +89,10 @@ def cell_symmetries(geometry: Geometry) -> np.ndarray:
     return moves
 
 
-def _line_orders(groups: int, per_group: int) -> np.ndarray:
-    inner = list(itertools.permutations(range(per_group)))
-    orders = [
-        [
-            group * per_group + line
-            for group, lines in zip(outer, choice, strict=True)
-            for line in lines
-        ]
-        for outer in itertools.permutations(range(groups))
-        for choice in itertools.product(inner, repeat=groups)
-    ]
-    return np.array(orders)
-
-
 def _pattern_integers(clues: np.ndarray, geometry: Geometry) -> np.ndarray:
     """Clue patterns of all symmetries as integers, first cell highest: uint64 [n, symmetries]."""
-    rows = _line_orders(geometry.bands, geometry.box_height)
-    columns = _line_orders(geometry.stacks, geometry.box_width)
+    rows = line_orders(geometry.size, geometry.box_height)
+    columns = line_orders(geometry.size, geometry.box_width)
     size = geometry.size
     place = np.uint64(1) << np.arange(size, dtype=np.uint64)[::-1]
     grids = [clues.reshape(-1, size, size)]

@@ -13,7 +13,7 @@ import numpy as np
 from hrm_scale.puzzles.sudoku.augment import augment_packed, draw_numbers, pack_sudoku
 from hrm_scale.puzzles.sudoku.board import BLANK_TOKEN, Geometry
 from hrm_scale.puzzles.sudoku.classes import class_keys
-from hrm_scale.puzzles.sudoku.tables import MAX_SIZE, SymmetryTables, symmetry_tables
+from hrm_scale.puzzles.sudoku.tables import MAX_TABLED, SymmetryTables, symmetry_tables
 from hrm_scale.puzzles.symmetry import BoardSymmetry, Dihedral, Lines, Maps, Product, Relabel
 
 _OFFSET = np.uint8(BLANK_TOKEN)
@@ -21,7 +21,7 @@ _OFFSET = np.uint8(BLANK_TOKEN)
 
 def sudoku_symmetry(geometry: Geometry) -> BoardSymmetry:
     """All symmetries of a board."""
-    small = geometry.size <= MAX_SIZE
+    small = geometry.size <= MAX_TABLED
     return TabledSudoku(geometry) if small else LargeSudoku(geometry)
 
 

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-MAX_SIZE = 9
+from hrm_scale.puzzles.symmetry import line_orders
+
+MAX_TABLED = 9
 """Larger boards have too many relabellings to list."""
 
 
@@ -36,13 +38,13 @@ class SymmetryTables:
 def symmetry_tables(height: int, width: int, box_height: int, box_width: int) -> SymmetryTables:
     """Tables of a board; ValueError unless it is a Sudoku board of at most 9x9 cells."""
     size = height
-    if not (height == width == box_height * box_width and 1 < size <= MAX_SIZE):
+    if not (height == width == box_height * box_width and 1 < size <= MAX_TABLED):
         raise ValueError(
             f"{height}x{width} cells, boxes {box_height}x{box_width}: not a Sudoku of up to 9x9"
         )
     square = box_height == box_width
-    rows = _line_permutations(size, box_height)
-    columns = _line_permutations(size, box_width)
+    rows = line_orders(size, box_height)
+    columns = line_orders(size, box_width)
     # Cell k of the new board lies in row k // size and column k % size.
     by_row, by_column = np.arange(size * size) // size, np.arange(size * size) % size
     row_table = [rows[:, by_row] * size]
@@ -60,16 +62,6 @@ def symmetry_tables(height: int, width: int, box_height: int, box_width: int) ->
         digit_words=digit_words,
         ninth_digits=ninth_digits,
     )
-
-
-def _line_permutations(size: int, per_band: int) -> np.ndarray:
-    """All orders of `size` lines that keep bands of `per_band` together; entry 0 is 0, 1, 2 ..."""
-    bands = size // per_band
-    orders = np.array(list(itertools.permutations(range(bands))))
-    inner = np.array(list(itertools.permutations(range(per_band))))
-    choices = inner[np.array(list(itertools.product(range(len(inner)), repeat=bands)))]
-    # [order of the bands, orders inside them, band, line]
-    return (orders[:, None, :, None] * per_band + choices).reshape(-1, size)
 
 
 def _digit_words(size: int) -> tuple[np.ndarray, np.ndarray]:
