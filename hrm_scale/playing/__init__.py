@@ -1,4 +1,4 @@
 """A local page on which a trained model solves what is typed or drawn, step by step.
 
-Imports: base, data, evaluation, models, puzzles, serving, web.
+Imports: base, data, evaluation, models, puzzles, web.
 """

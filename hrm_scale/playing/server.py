@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from hrm_scale.base.errors import ConfigError
 from hrm_scale.playing.api import PlayApi
-from hrm_scale.serving.server import LOOPBACK, LocalServer
 from hrm_scale.web.assets import page_files
+from hrm_scale.web.server import LOOPBACK, LocalServer
 
 
 class PlayServer(LocalServer):
@@ -26,8 +26,8 @@ class PlayServer(LocalServer):
         streams = {"solve": api.solve, "read": api.read, "check": api.check}
         super().__init__(page_files("play"), routes, streams, host=host, port=port, taken=taken)
 
-    def server_close(self) -> None:
-        super().server_close()
+    def stop(self) -> None:
+        super().stop()
         self._api.close()
 
 

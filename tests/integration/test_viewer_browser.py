@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import base64
-import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from hrm_scale.base.errors import ConfigError
 from hrm_scale.data import Dataset, open_dataset
 from hrm_scale.puzzles.arc.grid import augment
 from hrm_scale.puzzles.drawing import PALETTE, REGIONS
+from tests.support.pages import running
 from tests.support.viewer_sets import arc_set, stars_set
 from tools.shards.view.api import ViewerApi
 from tools.shards.view.command import add_arguments, view
@@ -63,20 +64,12 @@ def page(browser: Any) -> Iterator[Any]:
 @pytest.fixture
 def serve() -> Iterator[Callable[..., str]]:
     """Serve a data set; returns the address of the page."""
-    running: list[tuple[ViewerServer, threading.Thread]] = []
+    with ExitStack() as stack:
 
-    def start(dataset: Dataset, predictor: Any = None) -> str:
-        server = ViewerServer(ViewerApi(dataset, predictor))
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        running.append((server, thread))
-        return server.url
+        def start(dataset: Dataset, predictor: Any = None) -> str:
+            return stack.enter_context(running(ViewerServer(ViewerApi(dataset, predictor)))).url
 
-    yield start
-    for server, thread in running:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+        yield start
 
 
 def title(page: Any, text: str) -> None:

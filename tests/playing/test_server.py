@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from email.message import Message
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ import pytest
 
 from hrm_scale.base.errors import ConfigError, DataError, EnvironmentProblem
 from hrm_scale.playing.server import PlayServer
-from hrm_scale.serving.handler import MOST_POSTED
-from hrm_scale.serving.server import LocalServer
+from hrm_scale.web.app import MOST_POSTED
 from hrm_scale.web.assets import page_files
+from hrm_scale.web.server import LocalServer
+from tests.support.pages import running
 from tests.support.play_sets import api_of, served, train_run
 
 JSON = {"Content-Type": "application/json"}
@@ -32,12 +34,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlayServer]:
 
 def send(
     server: LocalServer, path: str, body: bytes | None = None, **headers: str
-) -> tuple[int, bytes, dict[str, str]]:
-    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=20)
+) -> tuple[int, bytes, Message]:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     connection.request("GET" if body is None else "POST", path, body, named)
     answer = connection.getresponse()
-    content = answer.status, answer.read(), dict(answer.getheaders())
+    content = answer.status, answer.read(), answer.headers
     connection.close()
     return content
 
@@ -48,7 +50,7 @@ def error_of(body: bytes) -> str:
     return error
 
 
-def post(server: LocalServer, asked: object, **headers: str) -> tuple[int, bytes, dict[str, str]]:
+def post(server: LocalServer, asked: object, **headers: str) -> tuple[int, bytes, Message]:
     settings = {"Content_Type": "application/json", **headers}
     return send(server, "/api/solve", json.dumps(asked).encode(), **settings)
 
@@ -94,8 +96,7 @@ def test_every_file_of_the_page_and_no_other(server: PlayServer) -> None:
         (403, "only the page itself", {"Origin": "null"}),
         (415, "post JSON", {"Content_Type": "text/plain"}),
         (415, "post JSON", {"Content_Type": "application/x-www-form-urlencoded"}),
-        (411, "how many bytes", {"Content_Length": "many"}),
-        (413, "at most 65536 bytes", {"Content_Length": str(MOST_POSTED + 1)}),
+        (413, "at most 262144 bytes", {"Content_Length": str(MOST_POSTED + 1)}),
     ],
 )
 def test_who_is_refused(
@@ -106,8 +107,22 @@ def test_who_is_refused(
     assert words in error_of(body)
 
 
+def test_a_body_of_unknown_length_is_refused(server: PlayServer) -> None:
+    for headers, status in (
+        ({"Transfer-Encoding": "chunked"}, 411),
+        ({"Content-Length": "many"}, 400),
+    ):
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+        connection.putrequest("POST", "/api/solve")
+        for name, value in {**JSON, **headers}.items():
+            connection.putheader(name, value)
+        connection.endheaders(b"2\r\n{}\r\n0\r\n\r\n")
+        assert connection.getresponse().status == status
+        connection.close()
+
+
 def test_who_is_not_refused(server: PlayServer) -> None:
-    host = f"localhost:{server.server_port}"
+    host = f"localhost:{server.port}"
     for headers in ({}, {"Host": host, "Origin": f"http://{host}"}, {"Host": "127.0.0.1:9"}):
         assert post(server, {"puzzle": "." * 16, "steps": 1}, **headers)[0] == 200
 
@@ -138,9 +153,9 @@ def test_wrong_addresses_get_one_line(server: PlayServer) -> None:
 
 
 def test_a_taken_port_says_what_to_type(server: PlayServer) -> None:
-    words = rf"port={server.server_port}: cannot listen there \(.*\): type port=0 for a free"
+    words = rf"port={server.port}: cannot listen there \(.*\): type port=0 for a free"
     with pytest.raises(EnvironmentProblem, match=words):
-        PlayServer(server._api, port=server.server_port)
+        PlayServer(server._api, port=server.port)
     with pytest.raises(EnvironmentProblem, match=r"host=192\.0\.2\.7 port=0: cannot listen there"):
         PlayServer(server._api, host="192.0.2.7")
 
@@ -165,15 +180,10 @@ def made() -> Iterator[LocalServer]:
     }
     gate = threading.Event()
     routes = {"refused": lambda query: refuse(), "fault": lambda query: 1 // 0}
-    server = LocalServer({}, routes, streams, host="0.0.0.0", taken="taken {reason}")
-    server.gate = gate  # type: ignore[attr-defined]
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield server
-    gate.set()
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with running(LocalServer({}, routes, streams, host="0.0.0.0", taken="{reason}")) as server:
+        server.gate = gate  # type: ignore[attr-defined]
+        yield server
+        gate.set()
 
 
 def refuse() -> None:
@@ -181,7 +191,7 @@ def refuse() -> None:
 
 
 def test_a_line_is_sent_as_soon_as_it_is_there(made: Any) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", made.server_port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", made.port, timeout=20)
     connection.request("POST", "/api/slow", b"{}", JSON)
     answer = connection.getresponse()
     assert json.loads(answer.readline()) == {"step": 1}, "while the second is not made yet"
@@ -218,10 +228,10 @@ def test_a_page_for_the_network_is_asked_by_address_only(made: Any) -> None:
         assert send(made, "/api/refused", Host=host)[0] == status
 
 
-def test_where_nothing_is_posted(tmp_path: Path) -> None:
-    with LocalServer({}, {}, taken="") as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
+def test_where_nothing_is_posted() -> None:
+    with running(LocalServer({}, {}, taken="")) as server:
         assert send(server, "/api/x", b"{}", Content_Type="application/json")[0] == 501
-        server.shutdown()
-        thread.join()
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+        connection.request("PUT", "/api/x", b"{}")
+        assert connection.getresponse().status == 405
+        connection.close()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import torch
@@ -16,6 +14,7 @@ from hrm_scale.evaluation.restore import restore
 from hrm_scale.playing.api import PlayApi
 from hrm_scale.playing.server import PlayServer
 from shards.maze.cli import main as build_maze
+from tests.support.pages import running
 from tests.support.viewer_sets import arc_set
 
 KINDS = ("sudoku", "maze", "arc")
@@ -42,14 +41,6 @@ def api_of(run: Path, data: Path | None, most: int | None = None) -> PlayApi:
     return PlayApi(restore(run, device=torch.device("cpu")), dataset, most)
 
 
-@contextmanager
-def served(api: PlayApi) -> Iterator[PlayServer]:
+def served(api: PlayApi) -> AbstractContextManager[PlayServer]:
     """The page's server on a free port, until the block ends."""
-    with PlayServer(api) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    return running(PlayServer(api))

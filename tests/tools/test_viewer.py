@@ -7,9 +7,9 @@ import base64
 import http.client
 import json
 import re
-import threading
 import zlib
 from collections.abc import Iterator
+from email.message import Message
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from hrm_scale.data import Dataset, open_dataset
 from hrm_scale.puzzles.arc import grid as arc_grid
 from hrm_scale.puzzles.symmetry import Dihedral
 from hrm_scale.web.assets import page_files
+from tests.support.pages import running
 from tests.support.viewer_sets import arc_set, stars_set
 from tools.shards.view.api import ViewerApi
 from tools.shards.view.command import add_arguments, view
@@ -262,28 +263,23 @@ def test_search(arc_online: Dataset, arc_dense: Dataset, sudoku: Dataset) -> Non
 
 @pytest.fixture
 def server(sudoku: Dataset) -> Iterator[ViewerServer]:
-    server = ViewerServer(ViewerApi(sudoku))
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with running(ViewerServer(ViewerApi(sudoku))) as server:
+        yield server
 
 
 def ask(
     server: ViewerServer, path: str, method: str = "GET", **headers: str
-) -> tuple[int, bytes, dict[str, str]]:
-    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=10)
+) -> tuple[int, bytes, Message]:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
     connection.request(method, path, headers=headers)
     answer = connection.getresponse()
-    content = answer.status, answer.read(), dict(answer.getheaders())
+    content = answer.status, answer.read(), answer.headers
     connection.close()
     return content
 
 
 def test_server_answers_this_machine_and_nothing_else(server: ViewerServer) -> None:
-    assert server.server_address[0] == "127.0.0.1"
+    assert server.url == f"http://127.0.0.1:{server.port}/"
     status, body, headers = ask(server, "/")
     assert status == 200
     assert b"<title>" in body
@@ -292,7 +288,7 @@ def test_server_answers_this_machine_and_nothing_else(server: ViewerServer) -> N
     assert [line["group"] for line in json.loads(body)] == [38, 39]
     assert ask(server, "/api/about", Host="evil.example")[0] == 403
     assert ask(server, "/api/about", Host="evil.example:80")[0] == 403
-    assert ask(server, "/api/about", Host=f"localhost:{server.server_port}")[0] == 200
+    assert ask(server, "/api/about", Host=f"localhost:{server.port}")[0] == 200
     assert ask(server, "/api/about", method="POST")[0] == 501
     for path in ("/dom.py", "/../shards.py", "/viewer/dom.js", "/about", "/%2e%2e/shards.py", "/x"):
         assert ask(server, path)[0] == 404, path
@@ -319,13 +315,9 @@ def test_wrong_questions_get_one_line(server: ViewerServer, path: str, words: st
     assert "\n" not in error
 
 
-def test_a_taken_port_is_one_line(server: ViewerServer) -> None:
-    with pytest.raises(EnvironmentProblem, match=f"--port {server.server_port}: cannot listen"):
-        ViewerServer(ViewerApi(server_dataset(server)), server.server_port)
-
-
-def server_dataset(server: ViewerServer) -> Dataset:
-    return server.routes["about"].__closure__[0].cell_contents.dataset  # type: ignore[index]
+def test_a_taken_port_is_one_line(server: ViewerServer, sudoku: Dataset) -> None:
+    with pytest.raises(EnvironmentProblem, match=f"--port {server.port}: cannot listen"):
+        ViewerServer(ViewerApi(sudoku), server.port)
 
 
 def parsed(*words: object) -> argparse.Namespace:

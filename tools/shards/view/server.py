@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from hrm_scale.base.errors import ConfigError
-from hrm_scale.serving.server import Answer, LocalServer
 from hrm_scale.web.assets import page_files
+from hrm_scale.web.server import Answer, LocalServer
 
 from .api import ViewerApi
 from .search import Search
