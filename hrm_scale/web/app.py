@@ -94,7 +94,7 @@ def make_app(site: Site) -> Starlette:
         ],
         middleware=[Middleware(_Guard, site=site)],
         exception_handlers={
-            HTTPException: lambda _, error: _refusal(error.status_code, error.detail),  # type: ignore[attr-defined]
+            HTTPException: lambda _, error: _refusal(error.status_code, error.detail),
             HrmError: lambda _, error: _refusal(422, str(error)),
         },
     )

@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Iterator
 from email.message import Message
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -158,6 +157,12 @@ def test_a_taken_port_says_what_to_type(server: PlayServer) -> None:
         PlayServer(server._api, port=server.port)
     with pytest.raises(EnvironmentProblem, match=r"host=192\.0\.2\.7 port=0: cannot listen there"):
         PlayServer(server._api, host="192.0.2.7")
+
+
+def test_without_the_extra_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    with pytest.raises(EnvironmentProblem, match=r"uvicorn: type pip install 'hrm_scale\[web\]'"):
+        LocalServer({}, {}, taken="")
 
 
 @pytest.fixture
