@@ -136,8 +136,8 @@ def _cell(
             _paint(glyph, _RED if wrong else _YELLOW if changed else _BOLD if given else _GREEN)
             + mark
         )
-    # A colour of its own says all that the glyph says.
-    hidden = own.startswith("#") or own in _HIDDEN
+    # A colour of its own says all that the glyph says, unless the glyph has a colour as well.
+    hidden = (own.startswith("#") and not board.tokens[tokens[0]].ink) or own in _HIDDEN
     if own in ("wall", "path", "start", "goal"):
         code = ground or f"48;5;{_ROLES[own]}"
         return _paint((" " if hidden else glyph) + mark, f"{code};{_ON_DARK}")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import colorsys
+import string
 
 import numpy as np
 
 from hrm_scale.puzzles.base import Puzzle
 from hrm_scale.puzzles.drawing import Token
+
+_GLYPHS = string.digits + string.ascii_uppercase + string.ascii_lowercase
 
 
 class Unknown(Puzzle):
@@ -20,7 +23,7 @@ class Unknown(Puzzle):
     def __init__(self, height: int, width: int, tokens: int) -> None:
         super().__init__(height, width)
         self.tokens = tuple(
-            Token(f"token {number}", f"{number:X}"[-1], _colour(number), "#111111")
+            Token(f"token {number}", _GLYPHS[number : number + 1], _colour(number), "#111111")
             for number in range(tokens)
         )
 

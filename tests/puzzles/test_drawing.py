@@ -27,3 +27,9 @@ def test_tokens_that_fill_no_rectangle_end_with_zeros() -> None:
     assert drawn.ravel()[:7].tolist() == list(range(1, 8))
     assert not drawn.ravel()[7:].any()
     assert drawn.size > 7
+
+
+def test_no_two_tokens_of_unknown_boards_look_alike() -> None:
+    drawn = [unknown({}, cells=9, tokens=80).glyph(token) for token in range(80)]
+    known = [glyph for glyph in drawn if glyph != "?"]
+    assert len(known) == len(set(known)) > 30

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from hrm_scale.puzzles.arc.puzzle import Arc
 from hrm_scale.puzzles.sudoku.puzzle import Sudoku
 from hrm_scale.puzzles.terminal import Block, Marks, beside, draw
+from hrm_scale.puzzles.unknown import unknown
 
 
 def test_blocks_wrap_where_the_terminal_ends() -> None:
@@ -14,3 +16,10 @@ def test_blocks_wrap_where_the_terminal_ends() -> None:
     assert beside(blocks, 3) == "aaaa\naaaa\n\nbbbb\n\ncccc"
     four = Sudoku(4, 4, 2, 2)
     assert draw(four, np.ones((4, 4), np.uint8), Marks(), color=False).width == 11
+
+
+def test_a_colour_stands_for_the_glyph_unless_both_are_given() -> None:
+    for puzzle, token, shown in ((Arc(), 5, False), (unknown({}, 9, 9), 5, True)):
+        (line,) = draw(puzzle, np.full((1, 1), token, np.uint8), Marks(), color=True).lines
+        assert "\x1b[48;5;" in line
+        assert (f"m{puzzle.glyph(token)} " in line) == shown

@@ -13,7 +13,6 @@ from hrm_scale.data import Dataset
 from hrm_scale.puzzles.arc.grid import (
     FIRST_COLOUR,
     IDENTITY,
-    SIDE,
     augment,
     encode,
     parse_name,
@@ -118,7 +117,8 @@ class Examples:
         )
         if not self._meta.puzzle.has_tasks:
             return example
-        grids = (_grid(example.inputs), _grid(example.labels))
+        drawn = self._meta.puzzle.drawing
+        grids = (_grid(drawn.grid(example.inputs)), _grid(drawn.grid(example.labels)))
         variant = None if self._table is None else self._table[identifier]
         row, column = columns["offsets"][row].tolist() if "offsets" in columns else (0, 0)
         return replace(example, grids=grids, variant=variant, offsets=(row, column))
@@ -235,14 +235,10 @@ class Examples:
         return variant_name(task, self._table[identifier])
 
 
-def _grid(tokens: np.ndarray) -> np.ndarray:
-    """The rectangle of all colours; other tokens in it, of damaged rows, become colour 0."""
-    cells = tokens.reshape(SIDE, SIDE)
-    colours = cells >= FIRST_COLOUR
-    rows, columns = np.flatnonzero(colours.any(axis=1)), np.flatnonzero(colours.any(axis=0))
-    if not len(rows):
+def _grid(cells: np.ndarray) -> np.ndarray:
+    """The colours of a drawn grid; other tokens in it, of damaged rows, become colour 0."""
+    if not cells.size:
         return np.zeros((1, 1), np.uint8)
-    cells = cells[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     return np.where(cells >= FIRST_COLOUR, cells - np.uint8(FIRST_COLOUR), 0).astype(np.uint8)
 
 

@@ -10,7 +10,6 @@ import numpy as np
 
 from hrm_scale.base.untrusted import printable
 from hrm_scale.data import Dataset, DatasetMeta
-from hrm_scale.puzzles.unknown import Unknown
 
 from .open_source import open_one
 from .statistics import describe_split, spread
@@ -76,7 +75,7 @@ def _drawings(dataset: Dataset, split: str, count: int) -> list[str]:
 def _head(directory: str, meta: DatasetMeta, info: Mapping[str, Any]) -> list[str]:
     puzzle = meta.puzzle
     title = puzzle.title
-    if isinstance(puzzle, Unknown):
+    if not puzzle.known:
         title = f"{meta.kind} {puzzle.height}x{puzzle.width}, a kind of which nothing is known"
     shown = {k: v for k, v in meta.augmentation.items() if not k.endswith("_sha256")}
     augmentation = ", ".join(f"{key} {value}" for key, value in shown.items())

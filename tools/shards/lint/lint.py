@@ -5,7 +5,6 @@ from __future__ import annotations
 from hrm_scale.base.errors import DataError
 from hrm_scale.data.format.meta import DATASET_FILE, DatasetMeta
 from hrm_scale.puzzles.registry import kinds
-from hrm_scale.puzzles.unknown import Unknown
 
 from ..report import Report
 from ..tables import ArcTables
@@ -31,7 +30,7 @@ def _meaning(
 ) -> Meaning | None:
     """The check of a kind; None when the kind has none, or its tables are unusable."""
     puzzle = meta.puzzle
-    if isinstance(puzzle, Unknown):
+    if not puzzle.known:
         if meta.kind in kinds():
             raise DataError(
                 f"{DATASET_FILE}: {meta.seq_len} cells of {meta.vocab_size} tokens on a board"
