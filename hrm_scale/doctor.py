@@ -30,30 +30,13 @@ MIN_DISK_BYTES = 2 * GIB
 # A 27 M parameter model with optimizer moments, gradients and activations of a small batch.
 MIN_MEMORY_BYTES = 2 * GIB
 
-REQUIRED = (
-    "torch",
-    "accelerate",
-    "deepspeed",
-    "einops",
-    "huggingface-hub",
-    "hydra-core",
-    "numpy",
-    "pydantic",
-    "pyyaml",
-    "rich",
-    "safetensors",
-    "wandb",
-    "webdataset",
-    "xxhash",
-    "zstandard",
-)
-LINUX_ONLY = ("deepspeed",)
+# Extras that change what a run can do or how fast, and what each is good for.
 OPTIONAL = {
-    "flash-attn": "faster attention on a CUDA GPU",
-    "adam-atan2": "fused optimizer step on a CUDA GPU",
-    "numba": "ARC augmented several times faster",
-    "s3fs": "shards from S3",
-    "gcsfs": "shards from Google Cloud Storage",
+    "cuda": "faster attention and optimizer steps on a CUDA GPU",
+    "fast": "ARC augmented several times faster",
+    "plot": "pictures of a run",
+    "s3": "shards from S3 and Google Cloud Storage",
+    "web": "pages in the browser",
 }
 
 
@@ -94,15 +77,27 @@ def _packages(report: Report) -> None:
     report.add("software", "python", platform.python_version())
     if version < (3, 11):
         report.problems.append(f"Python {platform.python_version()} is too old: 3.11 is needed")
-    for name in REQUIRED:
-        if name in LINUX_ONLY and sys.platform != "linux":
+    try:
+        from packaging.requirements import Requirement
+
+        declared = [Requirement(text) for text in metadata.requires("hrm_scale") or []]
+    except (ImportError, metadata.PackageNotFoundError) as error:
+        report.problems.append(f"{error.name} is not installed: run ./launch.sh env")
+        return
+    for requirement in declared:
+        if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
             continue
-        found = _version(name)
-        report.add("software", name, found or "not installed")
+        found = _version(requirement.name)
+        report.add("software", requirement.name, found or "not installed")
         if found is None:
-            report.problems.append(f"{name} is not installed: run ./launch.sh env")
-    for name, purpose in OPTIONAL.items():
-        report.add("software", name, _version(name) or f"not installed (optional: {purpose})")
+            report.problems.append(f"{requirement.name} is not installed: run ./launch.sh env")
+        elif not requirement.specifier.contains(found, prereleases=True):
+            report.notes.append(f"{requirement.name} {found} is installed, expected {requirement}")
+    for extra, purpose in OPTIONAL.items():
+        for requirement in declared:
+            if f'extra == "{extra}"' in str(requirement.marker):
+                found = _version(requirement.name) or f"not installed (optional: {purpose})"
+                report.add("software", requirement.name, found)
 
 
 def _version(distribution: str) -> str | None:

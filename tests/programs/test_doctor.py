@@ -6,9 +6,11 @@ import json
 import subprocess
 import sys
 from collections import namedtuple
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from hrm_scale import doctor
 
@@ -54,6 +56,45 @@ def test_missing_torch_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "torch", None)
     report = doctor.examine(tmp_path)
     assert report.problems == ["torch is not installed: run ./launch.sh env"]
+
+
+def test_requirements_are_those_of_the_package(tmp_path: Path) -> None:
+    software = doctor.examine(tmp_path).sections["software"]
+    declared = [Requirement(text) for text in metadata.requires("hrm_scale") or []]
+    core = {r.name for r in declared if r.marker is None or r.marker.evaluate({"extra": ""})}
+    assert core
+    assert {name for name in core if software.get(name) != metadata.version(name)} == set()
+    optional = {r.name for r in declared if r.marker and 'extra == "s3"' in str(r.marker)}
+    assert optional
+    assert optional <= set(software)
+    # Tools of developers are no concern of a run.
+    assert "ruff" not in software
+    assert "pytest" not in software
+
+
+def test_requirements_follow_metadata(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    requires = [
+        "numpy>=900",
+        "no-such-package",
+        'other-system; sys_platform == "none"',
+        'no-such-extra; extra == "fast"',
+    ]
+    monkeypatch.setattr(doctor.metadata, "requires", lambda name: requires)
+    report = doctor.examine(tmp_path)
+    assert report.problems == ["no-such-package is not installed: run ./launch.sh env"]
+    assert any("numpy" in note and "numpy>=900" in note for note in report.notes)
+    assert report.sections["software"]["no-such-extra"].startswith("not installed (optional: ")
+    assert "other-system" not in report.sections["software"]
+
+
+def test_uninstalled_hrm_scale_is_a_problem(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(name: str) -> list[str]:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(doctor.metadata, "requires", missing)
+    assert doctor.examine(tmp_path).problems == ["hrm_scale is not installed: run ./launch.sh env"]
 
 
 def test_full_disk_is_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

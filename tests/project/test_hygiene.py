@@ -18,8 +18,6 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from hrm_scale import doctor
-
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("hrm_scale", "shards", "tools", "benchmarks")
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
@@ -347,13 +345,6 @@ def test_constraints_pin_what_is_declared() -> None:
     for requirement in [*CORE, *EXTRAS["test"], *EXTRAS["dev"], *EXTRAS["servers"]]:
         version = pinned[canonicalize_name(requirement.name)].removeprefix("==")
         assert requirement.specifier.contains(version), f"{requirement} against {version}"
-
-
-def test_doctor_knows_all_requirements() -> None:
-    assert set(doctor.REQUIRED) == {canonicalize_name(r.name) for r in CORE}
-    assert set(doctor.LINUX_ONLY) == {r.name for r in CORE if r.marker}
-    optional = {r.name for key in ("cuda", "fast", "s3") for r in EXTRAS[key]}
-    assert set(doctor.OPTIONAL) == optional
 
 
 # --- start-up -------------------------------------------------------------------------------------
