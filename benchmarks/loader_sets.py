@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.loader_targets import WANTED
 from hrm_scale.base.errors import DataError
 from hrm_scale.data import Dataset, DatasetWriter, Loader, open_dataset
 from hrm_scale.puzzles import BoardSymmetry
@@ -24,9 +25,9 @@ def check_set(dataset: Dataset, batch: int, examples: int) -> None:
 
     The peers drop the end of an epoch that fills no batch: of less than a batch they read nothing.
     """
-    if dataset.meta.kind not in ("sudoku", "arc"):
+    if dataset.meta.kind not in WANTED:
         raise DataError(
-            f"{dataset.path}: is a {dataset.meta.kind} set, this benchmark needs Sudoku or ARC"
+            f"{dataset.path}: is a {dataset.meta.kind} set, it needs one of {', '.join(WANTED)}"
         )
     stored = dataset.split("train").examples
     if min(examples, stored if dataset.meta.storage == "dense" else examples) < batch:

@@ -7,7 +7,8 @@ from typing import Any
 
 Results = Mapping[str, Mapping[str, float]]
 # Per kind: times the reference style with a worker, times its best, million online examples/s/core.
-_WANTED = {"sudoku": (50.0, None, 1.5), "arc": (10.0, 4.0, 0.8)}
+WANTED = {"sudoku": (50.0, None, 3.0, 1.5), "arc": (10.0, 4.0, None, 0.8)}
+"""Of each kind: times the reference with one worker, its best, webdataset; online of dense."""
 _REFERENCE = ("reference style, 0 workers", "reference style, 1 worker")
 
 
@@ -23,7 +24,7 @@ def checks(
     size: stored bytes of the dense set over those of its columns. smaller: bytes of the published
     arrays over those of the online set, None where there are not as many variants as published.
     """
-    shipped, best, online = _WANTED[kind]
+    shipped, best, peer, online = WANTED[kind]
     ours = _rate(results, "ours", "ours, no thread")
     narrow = _rate(results, "ours, widen on the device", "ours, widen on device, no thread")
     memory = max(row["anonymous_mib"] for name, row in results.items() if name.startswith("ours"))
@@ -34,7 +35,7 @@ def checks(
             "times webdataset, these shards",
             ours / _rate(results, "webdataset, these shards"),
             ">=",
-            3.0 if kind == "sudoku" else None,
+            peer,
         ),
         ("times plain mmap gather", ours / _rate(results, "plain mmap gather"), ">=", 1.3),
         ("times our int32 rate, widen on device", narrow / ours, ">=", 2.0),

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -22,6 +23,9 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("hrm_scale", "shards", "tools", "benchmarks")
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 MAX_LINES = 500
+MAX_FUNCTION_LINES = 80
+MAX_MODULES = 20
+MAX_ENTRIES = 8
 
 # Packages that a program of another project may use by themselves.
 ISOLATED = ("hrm_scale.models", "hrm_scale.optim", "hrm_scale.data")
@@ -208,6 +212,58 @@ def test_files_are_read_in_one_sitting() -> None:
     lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in SOURCES}
     long = {str(path.relative_to(ROOT)): n for path, n in lengths.items() if n > MAX_LINES}
     assert not long, f"files above {MAX_LINES} lines: {long}"
+
+
+TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in SOURCES}
+KINDS = {"sudoku", "maze", "arc"}
+KNOW_KINDS = ("hrm_scale/puzzles/", "shards/")
+"""Only these may ask which kind a puzzle is; others ask `Puzzle`."""
+
+
+def test_kinds_of_puzzles_have_one_home() -> None:
+    found = []
+    for path, tree in TREES.items():
+        name = str(path.relative_to(ROOT))
+        if name.startswith(KNOW_KINDS):
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Compare | ast.MatchValue):
+                texts = {n.value for n in ast.walk(node) if isinstance(n, ast.Constant)}
+                if texts & KINDS:
+                    found.append(f"{name}:{node.lineno}")
+    assert not found, f"compares the kind of a puzzle: {found}"
+
+
+def test_functions_fit_on_a_page() -> None:
+    long = [
+        f"{path.relative_to(ROOT)}: {node.name}"
+        for path, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (node.end_lineno or 0) - node.lineno >= MAX_FUNCTION_LINES
+    ]
+    assert not long, f"functions above {MAX_FUNCTION_LINES} lines: {long}"
+
+
+def test_folders_are_seen_at_a_glance() -> None:
+    counts = Counter(path.parent for path in SOURCES)
+    full = {str(f.relative_to(ROOT)): n for f, n in counts.items() if n > MAX_MODULES}
+    assert not full, f"folders with more than {MAX_MODULES} modules: {full}"
+    for top in ("shards", "tools"):
+        entries = [p for p in (ROOT / top).iterdir() if p.name != "__pycache__"]
+        assert len(entries) <= MAX_ENTRIES, f"{top} shows {sorted(p.name for p in entries)}"
+
+
+def test_private_names_stay_in_their_module() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}: {alias.name}"
+        for path, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if alias.name.startswith("_") and not alias.name.startswith("__")
+    ]
+    assert not found, f"imports a private name: {found}"
 
 
 def test_modules_are_named_after_a_subject() -> None:
