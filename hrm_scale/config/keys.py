@@ -100,8 +100,8 @@ TRAIN: dict[str, str] = {
     "JSON file",
     "engine.puzzle_table": "where the puzzle embeddings live: device (a copy on each), host (its "
     "memory), or sharded (rows spread over the processes)",
-    "engine.activation_checkpointing": "compute the graded blocks twice instead of keeping what "
-    "they need: less memory, same result",
+    "engine.activation_checkpointing": "compute blocks with gradient twice instead of keeping "
+    "what they need: less memory, same result",
     "engine.timeout_minutes": "longest wait for another process before the run is given up",
     "checkpoint.every_steps": "save every so many steps; null for not by steps",
     "checkpoint.every_minutes": "save every so many minutes; null for not by time",

@@ -58,8 +58,8 @@ def early_exit_rollout(
             return
         work.z = reasoner.step(work.z, work.embedding)
         work.steps += 1
-        q_halt, q_continue = reasoner.judge(work.z)
-        logits = reasoner.read(work.z)
+        q_halt, q_continue = reasoner.q_values(work.z)
+        logits = reasoner.logits(work.z)
         before, work.answer = work.answer, logits.argmax(-1)
         stands = (work.answer == before).all(-1)
         satisfied = stands & wants_to_halt(reasoner.config, q_halt, q_continue)

@@ -113,6 +113,6 @@ def rollout(reasoner: Reasoner, asked: Asked, at: Collection[int]) -> Iterator[A
     for step in range(1, most + 1):
         z = reasoner.step(z, embedding)
         if step in at:
-            q_halt, q_continue = reasoner.judge(z)
+            q_halt, q_continue = reasoner.q_values(z)
             steps = torch.full((len(inputs),), step, dtype=torch.int32, device=inputs.device)
-            yield Answers(asked, steps, reasoner.read(z), q_halt, q_continue, last=step == most)
+            yield Answers(asked, steps, reasoner.logits(z), q_halt, q_continue, last=step == most)

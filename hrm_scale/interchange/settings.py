@@ -49,7 +49,7 @@ _QUIET = ("random_init", "noise_scale", "relaxation", "depth_curriculum", "act_e
 
 
 @dataclass(frozen=True)
-class Decided:
+class InferredConfig:
     """A valid configuration, the sizes read with it, and the table of what was decided and why."""
 
     run: RunConfig
@@ -96,7 +96,7 @@ def decide(
     config: Path | None,
     seq_len: int | None,
     where: str,
-) -> Decided:
+) -> InferredConfig:
     """The configuration of a network with these tensors.
 
     asked: KEY=VALUE of the command line, `arch=PRESET` among them. config: an `all_config.yaml`.
@@ -131,7 +131,7 @@ def decide(
     )
     if run is None:
         raise ConfigError(*problems)
-    return Decided(run, inferred, _rows(run, origin))
+    return InferredConfig(run, inferred, _rows(run, origin))
 
 
 def relocated(run: RunConfig, **changes: Any) -> RunConfig:

@@ -24,7 +24,7 @@ from hrm_scale.reporting.banner import Row
 
 
 @dataclass(frozen=True)
-class Wishes:
+class ImportOptions:
     """What the user said of a source. See `python -m tools.checkpoint convert --help`."""
 
     settings: Sequence[str] = ()
@@ -36,35 +36,35 @@ class Wishes:
     weights: str = "auto"
 
 
-def read_source(source: Path, wishes: Wishes) -> tuple[Portable, list[Row]]:
+def read_source(source: Path, options: ImportOptions) -> tuple[Portable, list[Row]]:
     """The model in `source`, and what was decided about it and why.
 
     Raises CheckpointError, ConfigError or DataError, one line, when there is none or it does not
     fit what the user said of it.
     """
-    dataset = open_dataset(wishes.data_path) if wishes.data_path else None
+    dataset = open_dataset(options.data_path) if options.data_path else None
     if not source.exists():
         raise CheckpointError(
             f"{source} does not exist: give a step_N or .safetensors file, a folder made by"
             f" convert --to safetensors, or a run folder; {runs_here()}"
         )
     if source.is_file():
-        model, decisions = _published(source, wishes, dataset)
+        model, decisions = _published(source, options, dataset)
     else:
         if files := sorted(source.glob("step_*")):
             raise ConfigError(
                 f"{source} is a folder of published checkpoints: give one file of it, such as"
                 f" {files[-1]}"
             )
-        if wishes.settings or wishes.config or wishes.seq_len:
+        if options.settings or options.config or options.seq_len:
             raise ConfigError(
                 f"{source} says itself what its network is: KEY=VALUE, --arch, --config and"
                 " --seq-len are for published files"
             )
         hub = is_hub_folder(source)
-        model = read_hub_folder(source) if hub else _checkpoint(source, wishes.weights)
+        model = read_hub_folder(source) if hub else _checkpoint(source, options.weights)
         decisions = [("architecture", model.run.arch.name, "as it says itself")]
-    model, more = _for_data(model, wishes, dataset, source)
+    model, more = _for_data(model, options, dataset, source)
     return model, [*decisions, *more]
 
 
@@ -96,16 +96,18 @@ def _checkpoint(path: Path, weights: str) -> Portable:
     return Portable(tensors, table, run, meta, held.step, kind, str(held.path))
 
 
-def _published(source: Path, wishes: Wishes, dataset: Dataset | None) -> tuple[Portable, list[Row]]:
+def _published(
+    source: Path, options: ImportOptions, dataset: Dataset | None
+) -> tuple[Portable, list[Row]]:
     state = read_state_dict(source)
     beside = source.parent / ALL_CONFIG
-    config = wishes.config or (beside if beside.is_file() else None)
+    config = options.config or (beside if beside.is_file() else None)
     decided = decide(
         state.shapes,
         None if state.table is None else state.table.shape[1],
-        wishes.settings,
+        options.settings,
         config=config,
-        seq_len=dataset.meta.seq_len if dataset else wishes.seq_len,
+        seq_len=dataset.meta.seq_len if dataset else options.seq_len,
         where=str(source),
     )
     found = decided.inferred
@@ -128,9 +130,9 @@ def _published(source: Path, wishes: Wishes, dataset: Dataset | None) -> tuple[P
             f"{source}: its puzzle table has {width} numbers a row, arch.puzzle_emb_ndim is"
             f" {decided.run.arch.puzzle_emb_ndim}: type arch.puzzle_emb_ndim={width}"
         )
-    if wishes.weights == "averaged" and not state.averages:
+    if options.weights == "averaged" and not state.averages:
         raise CheckpointError(f"{source} has no averages beside its weights: type --weights raw")
-    averaged = bool(state.averages) and wishes.weights != "raw"
+    averaged = bool(state.averages) and options.weights != "raw"
     tensors = {**state.tensors, **(state.averages if averaged else {})}
     kind = "averaged" if averaged else "raw"
     decisions = [
@@ -144,7 +146,7 @@ def _published(source: Path, wishes: Wishes, dataset: Dataset | None) -> tuple[P
 
 
 def _for_data(
-    model: Portable, wishes: Wishes, dataset: Dataset | None, source: Path
+    model: Portable, options: ImportOptions, dataset: Dataset | None, source: Path
 ) -> tuple[Portable, list[Row]]:
     """The model with the facts of the user's data set, and a table of as many rows."""
     meta, decisions = model.meta, list[Row]()
@@ -159,22 +161,22 @@ def _for_data(
         meta = DatasetMeta(**dataset_facts(dataset.meta))
     table = model.table
     if table is not None:
-        table, says = _table(table, model, wishes, dataset, source)
-        if wishes.identifiers == "drop":
+        table, says = _table(table, model, options, dataset, source)
+        if options.identifiers == "drop":
             # Its rows are no longer those of any data set.
             meta = replace(meta, fingerprint="", blank_identifier_id=0)
         meta = replace(meta, num_puzzle_identifiers=len(table))
         decisions.append(("puzzle table", f"{len(table)}x{table.shape[1]}", says))
     where = f"of {dataset.name}" if dataset else "by vocabulary and length"
     decisions.insert(0, ("data", meta.kind, where if source.is_file() or dataset else "as it says"))
-    run = relocated(model.run, data_path=wishes.data_path) if wishes.data_path else model.run
+    run = relocated(model.run, data_path=options.data_path) if options.data_path else model.run
     return replace(model, table=table, meta=meta, run=run), decisions
 
 
 def _table(
-    table: Tensor, model: Portable, wishes: Wishes, dataset: Dataset | None, source: Path
+    table: Tensor, model: Portable, options: ImportOptions, dataset: Dataset | None, source: Path
 ) -> tuple[Tensor, str]:
-    how, origin = wishes.identifiers, str(source)
+    how, origin = options.identifiers, str(source)
     if how == "drop":
         return rows.dropped(table, model.meta.blank_identifier_id)
     if dataset is None:
@@ -187,5 +189,5 @@ def _table(
     if how == "extend":
         return rows.extended(table, wanted, origin, dataset.name)
     beside = (source if source.is_dir() else source.parent) / "identifiers.json"
-    names = rows.read_names(wishes.identifiers_file or beside)
+    names = rows.read_names(options.identifiers_file or beside)
     return rows.remapped(table, names, dataset.identifiers(), origin, dataset.name)

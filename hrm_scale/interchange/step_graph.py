@@ -50,7 +50,7 @@ class StepGraph(nn.Module):
         states = tuple(map(torch.where, [new] * len(z), self.starts, z))
         embedding = core.embed(w, inputs, vectors)
         states = core.reason(w, states, embedding, full_depth(self.model.config))
-        return *states, core.read(w, states), *core.judge(w, states)
+        return *states, core.logits(w, states), *core.q_values(w, states)
 
     def first(self, rows: int) -> tuple[Tensor, ...]:
         """`fresh` and the states before the first step, whose values do not matter."""

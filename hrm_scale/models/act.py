@@ -102,11 +102,11 @@ class Core(nn.Module, ABC):
         """The states [B, T, D] after one reasoning step of `cycles`."""
 
     @abstractmethod
-    def read(self, w: Any, z: tuple[Tensor, ...]) -> Tensor:
+    def logits(self, w: Any, z: tuple[Tensor, ...]) -> Tensor:
         """Logits [B, S, V] of the answer."""
 
     @abstractmethod
-    def judge(self, w: Any, z: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+    def q_values(self, w: Any, z: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
         """Values of halting and of continuing, fp32 [B] each."""
 
 
@@ -182,8 +182,8 @@ class ActModel(nn.Module):
         )
         embedding = core.embed(w, carry.data["inputs"], puzzle_vectors)
         z = core.reason(w, z, embedding, cycles, noise)
-        logits = core.read(w, z)
-        q_halt, q_continue = core.judge(w, z)
+        logits = core.logits(w, z)
+        q_halt, q_continue = core.q_values(w, z)
         z = tuple(state.detach() for state in z)
 
         with torch.no_grad():
@@ -199,7 +199,7 @@ class ActModel(nn.Module):
                 if config.bootstraps:
                     # Target of Q-learning: the value of one more step from the new state.
                     ahead = core.reason(w, z, embedding, cycles, noise)
-                    next_halt, next_continue = core.judge(w, ahead)
+                    next_halt, next_continue = core.q_values(w, ahead)
                     best = torch.where(last, next_halt, torch.maximum(next_halt, next_continue))
                     target = torch.sigmoid(best)
         new_carry = Carry(z=z, steps=steps, halted=halted, data=carry.data)

@@ -109,10 +109,10 @@ class RecursiveCore(Core):
             embedding = 0.707106781 * (embedding + w.positions)
         return math.sqrt(config.hidden_size) * embedding
 
-    def read(self, w: Weights, z: tuple[Tensor, ...]) -> Tensor:
+    def logits(self, w: Weights, z: tuple[Tensor, ...]) -> Tensor:
         return F.linear(z[0], w.head)[:, self.config.prefix_len :]
 
-    def judge(self, w: Weights, z: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+    def q_values(self, w: Weights, z: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
         q = F.linear(z[0][:, 0], w.q, w.q_bias).float()
         return q[:, 0], q[:, 1]
 

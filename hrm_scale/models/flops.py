@@ -23,12 +23,12 @@ def block_flops(config: ModelConfig, rows: int) -> int:
 
 def reasoning_flops(config: ModelConfig, rows: int, cycles: Cycles | None = None) -> int:
     """One forward reasoning step."""
-    return _blocks(passes(config, cycles), graded=False) * block_flops(config, rows)
+    return _blocks(passes(config, cycles), with_grad=False) * block_flops(config, rows)
 
 
 def graded_flops(config: ModelConfig, rows: int, cycles: Cycles | None = None) -> int:
     """The forward passes of a reasoning step that keep a gradient."""
-    return _blocks(passes(config, cycles), graded=True) * block_flops(config, rows)
+    return _blocks(passes(config, cycles), with_grad=True) * block_flops(config, rows)
 
 
 def head_flops(config: ModelConfig, rows: int) -> int:
@@ -37,7 +37,7 @@ def head_flops(config: ModelConfig, rows: int) -> int:
 
 def training_flops(config: ModelConfig, rows: int, cycles: Cycles | None = None) -> int:
     """One training step of `rows` slots: reasoning, its backward pass at twice the forward cost of
-    what is graded, and the reasoning that bootstraps the Q-target, where there is one."""
+    what is grad_blocks, and the reasoning that bootstraps the Q-target, where there is one."""
     steps = 2 if config.bootstraps else 1
     total = steps * reasoning_flops(config, rows, cycles)
     total += 2 * graded_flops(config, rows, cycles) + recomputed_flops(config, rows, cycles)
@@ -73,10 +73,10 @@ def recomputed_flops(config: ModelConfig, rows: int, cycles: Cycles | None = Non
     if config.mlp_t:
         return 0
     inner = config.num_heads * config.head_dim
-    graded = _blocks(passes(config, cycles), graded=True)
-    return graded * rows * config.total_len**2 * 2 * inner
+    grad_blocks = _blocks(passes(config, cycles), with_grad=True)
+    return grad_blocks * rows * config.total_len**2 * 2 * inner
 
 
-def _blocks(stacks: tuple[Passes, ...], *, graded: bool) -> int:
+def _blocks(stacks: tuple[Passes, ...], *, with_grad: bool) -> int:
     """Applications of a block, all of them or those with a gradient."""
-    return sum(s.blocks * (s.graded + (0 if graded else s.free)) for s in stacks)
+    return sum(s.blocks * (s.with_grad + (0 if with_grad else s.free)) for s in stacks)

@@ -9,7 +9,7 @@ from hrm_scale.models.act import Noise
 from hrm_scale.models.base import RecursiveCore, Weights
 from hrm_scale.models.config import ModelConfig
 from hrm_scale.models.layers import Level
-from hrm_scale.models.recursion import Cycles, graded_steps
+from hrm_scale.models.recursion import Cycles, grad_steps
 
 
 class HrmCore(RecursiveCore):
@@ -48,13 +48,13 @@ class HrmCore(RecursiveCore):
         """(z_H, z_L) [B, T, D] after one reasoning step."""
         z_H, z_L = z
         slow, fast = w.stacks[self.slow], w.stacks[self.fast]
-        graded = graded_steps(self.config, cycles)
+        steps_with_grad = grad_steps(self.config, cycles)
         with torch.no_grad():
-            for step in range(1, cycles.H * cycles.L - graded + 1):
+            for step in range(1, cycles.H * cycles.L - steps_with_grad + 1):
                 z_L = self.update(fast, z_L, z_H + embedding, noise)
                 if step % cycles.L == 0:
                     z_H = self.update(slow, z_H, z_L, noise)
-        for _ in range(graded):
+        for _ in range(steps_with_grad):
             z_L = self.update(fast, z_L, z_H + embedding, noise)
         z_H = self.update(slow, z_H, z_L, noise)
         return z_H, z_L

@@ -47,7 +47,7 @@ class Reasoner:
         return tuple(state.contiguous() for state in self._random(keys))
 
     @torch.no_grad()
-    def jolted(
+    def with_noise(
         self, z: tuple[Tensor, ...], keys: Tensor, step: int, scale: float
     ) -> tuple[Tensor, ...]:
         """The states with normal noise of deviation `scale` added, drawn by (key, step, level) for
@@ -64,14 +64,14 @@ class Reasoner:
         return self._core.reason(self._weights, z, embedding, self._cycles)
 
     @torch.no_grad()
-    def read(self, z: tuple[Tensor, ...]) -> Tensor:
+    def logits(self, z: tuple[Tensor, ...]) -> Tensor:
         """Logits [B, S, V] of the answer."""
-        return self._core.read(self._weights, z)
+        return self._core.logits(self._weights, z)
 
     @torch.no_grad()
-    def judge(self, z: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+    def q_values(self, z: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
         """Values of halting and of going on, fp32 [B] each."""
-        return self._core.judge(self._weights, z)
+        return self._core.q_values(self._weights, z)
 
     def _random(self, keys: Tensor) -> tuple[Tensor, ...]:
         return random_states(self.config, keys, len(self._core.initial()))

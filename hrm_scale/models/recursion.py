@@ -16,11 +16,11 @@ class Cycles(NamedTuple):
 
 class Passes(NamedTuple):
     """Applications of a stack of `blocks` blocks in one reasoning step: `free` of them without a
-    gradient, `graded` with one."""
+    gradient, `with_grad` with one."""
 
     blocks: int
     free: int
-    graded: int
+    with_grad: int
 
 
 def full_depth(config: ModelConfig) -> Cycles:
@@ -28,7 +28,7 @@ def full_depth(config: ModelConfig) -> Cycles:
     return Cycles(config.H_cycles, config.L_cycles)
 
 
-def graded_steps(config: ModelConfig, cycles: Cycles) -> int:
+def grad_steps(config: ModelConfig, cycles: Cycles) -> int:
     """Low-level steps of the last high-level cycle that keep a gradient."""
     return cycles.L if config.grad_cycles is None else min(config.grad_cycles, cycles.L)
 
@@ -41,16 +41,16 @@ def latent_states(config: ModelConfig) -> int:
 def passes(config: ModelConfig, cycles: Cycles | None = None) -> tuple[Passes, ...]:
     """What one reasoning step applies, at full depth or with other `cycles`."""
     cycles = cycles or full_depth(config)
-    graded = graded_steps(config, cycles)
+    steps_with_grad = grad_steps(config, cycles)
     low = cycles.H * cycles.L
     if config.name == "hrm_v2":
         return (Passes(config.H_layers, 0, 1),)
     if config.name == "urm":
-        return (Passes(config.L_layers, low - graded, graded),)
+        return (Passes(config.L_layers, low - steps_with_grad, steps_with_grad),)
     if config.name == "trm":
-        return (Passes(config.L_layers, low - graded + cycles.H - 1, graded + 1),)
+        return (Passes(config.L_layers, low - steps_with_grad + cycles.H - 1, steps_with_grad + 1),)
     return (
-        Passes(config.L_layers, low - graded, graded),
+        Passes(config.L_layers, low - steps_with_grad, steps_with_grad),
         Passes(config.H_layers, cycles.H - 1, 1),
     )
 

@@ -10,7 +10,7 @@ from hrm_scale.models.act import Noise
 from hrm_scale.models.base import RecursiveCore, Weights
 from hrm_scale.models.config import ModelConfig
 from hrm_scale.models.layers import Block
-from hrm_scale.models.recursion import Cycles, graded_steps
+from hrm_scale.models.recursion import Cycles, grad_steps
 
 
 class UrmCore(RecursiveCore):
@@ -42,10 +42,10 @@ class UrmCore(RecursiveCore):
     ) -> tuple[Tensor, ...]:
         """The state [B, T, D] after all loops."""
         (state,), layers = z, w.stacks["layers"]
-        graded = graded_steps(self.config, cycles)
+        steps_with_grad = grad_steps(self.config, cycles)
         with torch.no_grad():
-            for _ in range(cycles.H * cycles.L - graded):
+            for _ in range(cycles.H * cycles.L - steps_with_grad):
                 state = self.update(layers, state, embedding, noise)
-        for _ in range(graded):
+        for _ in range(steps_with_grad):
             state = self.update(layers, state, embedding, noise)
         return (state,)

@@ -1,9 +1,9 @@
 """What to change so that a run fits, least harm first, the global batch and what is learned kept.
 
 The order: settings as given; more accumulation while micro-batches stay large (costs next to
-nothing); activation checkpointing (one more forward pass of the graded blocks); the puzzle table in
-the host's memory; the table over several ranks; and all of these again with small micro-batches,
-which leave a GPU idle.
+nothing); activation checkpointing (one more forward pass of the blocks with gradient); the puzzle
+table in the host's memory; the table over several ranks; and all of these again with small
+micro-batches, which leave a GPU idle.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def _changes(job: Job, given: Setting, setting: Setting) -> list[Change]:
             Change(
                 "engine.activation_checkpointing",
                 "true",
-                "the graded blocks are computed once more in the backward pass:"
+                "the blocks with gradient are computed once more in the backward pass:"
                 f" {recompute_share(job):+.0%} work, the same numbers",
             )
         )

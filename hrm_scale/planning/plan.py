@@ -130,7 +130,7 @@ def memory_rows(plan: Plan) -> list[Row]:
             memory.activations,
             PROBED,
             f"{rows_of_step} x {job.model.total_len} positions, "
-            + ("block inputs only" if setting.checkpointing else "all graded blocks"),
+            + ("block inputs only" if setting.checkpointing else "all blocks with gradient"),
         ),
         _size("logits and loss", memory.loss, PROBED, "float64 for stablemax"),
         _size("passing values", memory.passing, PROBED, f"worst in {memory.moment}"),

@@ -18,7 +18,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from hrm_scale.models import ActModel, Draws, ModelConfig, act_loss, build_model, refill
 from hrm_scale.models.base import RecursiveCore
-from hrm_scale.models.recursion import full_depth, graded_steps
+from hrm_scale.models.recursion import full_depth, grad_steps
 from hrm_scale.planning.compiled_block import stand_in
 from hrm_scale.planning.liveness import LiveBytes, SavedBytes
 
@@ -58,14 +58,14 @@ def probe(
     """
     # Passes without gradient give back all they take but their states: a few show their peak.
     free = 1 if config.H_cycles > 1 else 2
-    graded = graded_steps(config, full_depth(config))
+    steps_with_grad = grad_steps(config, full_depth(config))
     plain = replace(
         config,
         compile=False,
         attention=counted_attention(config.attention),
         H_cycles=min(2, config.H_cycles),
-        L_cycles=max(graded, min(free, config.L_cycles)),
-        grad_cycles=graded,
+        L_cycles=max(steps_with_grad, min(free, config.L_cycles)),
+        grad_cycles=steps_with_grad,
     )
     with FakeTensorMode():
         model = fake_model(plain)

@@ -78,8 +78,8 @@ class Solver:
 
     def _read(self, number: int, z: tuple[torch.Tensor, ...]) -> Step:
         reasoner = self._restored.reasoner
-        probability, tokens = reasoner.read(z)[0].float().softmax(-1).max(-1)
-        values = reasoner.judge(z)
+        probability, tokens = reasoner.logits(z)[0].float().softmax(-1).max(-1)
+        values = reasoner.q_values(z)
         return Step(
             number,
             tokens.cpu().numpy().astype(np.uint8),

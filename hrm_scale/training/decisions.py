@@ -86,4 +86,10 @@ def machine_rows(
 def _checkpointing(config: ModelConfig) -> list[Row]:
     if not config.activation_checkpointing:
         return []
-    return [("activations", "checkpointed", "graded blocks run twice, and keep their inputs only")]
+    return [
+        (
+            "activations",
+            "checkpointed",
+            "blocks with gradient run twice and keep only their inputs",
+        )
+    ]

@@ -73,9 +73,9 @@ def one_path(
     found = {}
     for step in range(1, max(STEPS) + 1):
         if trajectory and variety.noise:
-            z = asker.jolted(z, key, step, variety.noise)
+            z = asker.with_noise(z, key, step, variety.noise)
         z = asker.step(z, embedding)
-        found[step] = asker.read(z).argmax(-1)[0], float(asker.judge(z)[0])
+        found[step] = asker.logits(z).argmax(-1)[0], float(asker.q_values(z)[0])
     return found
 
 

@@ -15,7 +15,7 @@ from hrm_scale.evaluation.restore import restore
 from hrm_scale.interchange.hub import read_hub_folder, write_hub_folder
 from hrm_scale.interchange.model_card import write_card
 from hrm_scale.interchange.output import new_folder
-from hrm_scale.interchange.sources import Wishes, read_source
+from hrm_scale.interchange.sources import ImportOptions, read_source
 from hrm_scale.interchange.targets import write_checkpoint
 from tests.support.disk_calls import record_disk_calls
 from tests.support.interchange_files import assert_equal_models, tiny_portable
@@ -76,14 +76,14 @@ def test_checkpoint_is_restored_as_any_other(tmp_path: Path, ndim: int) -> None:
     for name, tensor in restored.model.state_dict().items():
         assert torch.equal(tensor, model.tensors[name]), name
     assert (restored.table is None) == (ndim == 0)
-    found, _ = read_source(tmp_path, Wishes())
+    found, _ = read_source(tmp_path, ImportOptions())
     assert_equal_models(found, model)
 
 
 def test_hub_folder_is_read_back(tmp_path: Path) -> None:
     model = tiny_portable("urm", data_path="/somebody/secret/data", ema="true")
     write_hub_folder(tmp_path, model, "mine", None)
-    found, _ = read_source(tmp_path, Wishes())
+    found, _ = read_source(tmp_path, ImportOptions())
     assert_equal_models(found, model)
     assert found.run.ema
     assert found.meta.board == model.meta.board

@@ -15,7 +15,7 @@ from hrm_scale.checkpoint import write_tensors
 from hrm_scale.config.compose import compose
 from hrm_scale.interchange.published_file import plain_name, read_state_dict
 from hrm_scale.interchange.settings import read_published_config
-from hrm_scale.interchange.sources import Wishes, read_source
+from hrm_scale.interchange.sources import ImportOptions, read_source
 from hrm_scale.interchange.targets import published_config, write_published
 from tests.support.interchange_files import assert_equal_models, save_published, tiny_portable
 
@@ -78,17 +78,17 @@ def test_step_averages_and_optimizers_of_later_files(tmp_path: Path) -> None:
     }
     torch.save(content, tmp_path / "step_9")
     asked = [*TOLD, "arch.puzzle_emb_ndim=0"]
-    found, _ = read_source(tmp_path / "step_9", Wishes(asked, seq_len=16))
+    found, _ = read_source(tmp_path / "step_9", ImportOptions(asked, seq_len=16))
     assert (found.step, found.weights, found.table) == (77, "averaged", None)
     assert torch.equal(found.tensors["inner.lm_head.weight"], torch.ones(6, 32))
-    raw, _ = read_source(tmp_path / "step_9", Wishes(asked, seq_len=16, weights="raw"))
+    raw, _ = read_source(tmp_path / "step_9", ImportOptions(asked, seq_len=16, weights="raw"))
     assert torch.equal(raw.tensors["inner.lm_head.weight"], model.tensors["inner.lm_head.weight"])
 
 
 def test_safetensors_are_read_too(tmp_path: Path) -> None:
     model = tiny_portable("hrm_v1", arch__puzzle_emb_ndim=0)
     write_tensors(tmp_path / "w.safetensors", {f"model.{n}": t for n, t in model.tensors.items()})
-    found, _ = read_source(tmp_path / "w.safetensors", Wishes(TOLD, seq_len=16))
+    found, _ = read_source(tmp_path / "w.safetensors", ImportOptions(TOLD, seq_len=16))
     assert {n: t.shape for n, t in found.tensors.items()} == {
         n: t.shape for n, t in model.tensors.items()
     }
@@ -116,7 +116,7 @@ def test_there_and_back(
     assert name == "step_12"
     keys = torch.load(tmp_path / name, weights_only=True)
     assert all(key.startswith("_orig_mod.model." if compiled else "model.inner.") for key in keys)
-    found, _ = read_source(tmp_path / name, Wishes(seq_len=16))
+    found, _ = read_source(tmp_path / name, ImportOptions(seq_len=16))
     assert found.run.arch == model.run.arch
     assert_equal_models(found, model)
 
@@ -174,13 +174,13 @@ def test_addresses_in_a_configuration_are_not_followed(tmp_path: Path) -> None:
 def test_contradictions_are_named(tmp_path: Path) -> None:
     file = save_published(tmp_path / "step_1", tiny_portable("hrm_v1"))
     with pytest.raises(CheckpointError, match=r"inner\.H_init.* is 32, .* 64: .*arch\.KEY=VALUE"):
-        read_source(file, Wishes([*TOLD, "arch.hidden_size=64"], seq_len=16))
+        read_source(file, ImportOptions([*TOLD, "arch.hidden_size=64"], seq_len=16))
     with pytest.raises(ConfigError, match=r"unknown key 'arch\.heads'"):
-        read_source(file, Wishes(["arch.heads=2"], seq_len=16))
+        read_source(file, ImportOptions(["arch.heads=2"], seq_len=16))
     with pytest.raises(ConfigError, match="not a preset"):
-        read_source(file, Wishes(["arch=nothing"], seq_len=16))
+        read_source(file, ImportOptions(["arch=nothing"], seq_len=16))
     with pytest.raises(CheckpointError, match=r"has 16 numbers a row.*ndim is 32"):
-        read_source(file, Wishes([*TOLD, "arch.puzzle_emb_ndim=32"], seq_len=16))
+        read_source(file, ImportOptions([*TOLD, "arch.puzzle_emb_ndim=32"], seq_len=16))
     (tmp_path / "all_config.yaml").write_text("arch: {name: trm, extra: 3}")
     with pytest.raises(ConfigError, match=r"arch\.extra.*all_config\.yaml"):
-        read_source(file, Wishes(TOLD, seq_len=16))
+        read_source(file, ImportOptions(TOLD, seq_len=16))

@@ -72,7 +72,7 @@ def test_blocks_run_as_often_and_with_a_gradient_as_the_schedule_says(
     core.run_block = counted
     step_of(model, cycles=other)
     stacks = passes(model.config, other)
-    assert seen[True] == sum(stack.blocks * stack.graded for stack in stacks)
+    assert seen[True] == sum(stack.blocks * stack.with_grad for stack in stacks)
     assert seen[False] == sum(stack.blocks * stack.free for stack in stacks)
 
 

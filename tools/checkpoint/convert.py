@@ -90,12 +90,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def convert(options: argparse.Namespace, settings: list[str]) -> None:
     """Read SOURCE, print what was decided, write the folder, print what it is for."""
     from hrm_scale.interchange.output import new_folder, require_free
-    from hrm_scale.interchange.sources import Wishes, read_source
+    from hrm_scale.interchange.sources import ImportOptions, read_source
 
     output = Path(os.path.expanduser(options.output))
     require_free(output, overwrite=options.overwrite)
     arch = [f"arch={options.arch}"] if options.arch else []
-    wishes = Wishes(
+    import_options = ImportOptions(
         settings=[*arch, *settings],
         config=options.config,
         data_path=options.data_path,
@@ -104,7 +104,7 @@ def convert(options: argparse.Namespace, settings: list[str]) -> None:
         identifiers_file=options.identifiers_file,
         weights=options.weights,
     )
-    model, decisions = read_source(options.source, wishes)
+    model, decisions = read_source(options.source, import_options)
     parameters = sum(tensor.numel() for tensor in model.tensors.values())
     rows = [
         *decisions,

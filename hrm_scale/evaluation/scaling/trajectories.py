@@ -53,10 +53,10 @@ def follow(
         z = _where(others, reasoner.random_start(keys), z)
     for step in range(1, max(at) + 1):
         if variety.noise:
-            z = _where(others, reasoner.jolted(z, keys, step, variety.noise), z)
+            z = _where(others, reasoner.with_noise(z, keys, step, variety.noise), z)
         z = reasoner.step(z, embedding)
         if step in at:
-            yield reasoner.read(z).argmax(-1).to(torch.uint8), reasoner.judge(z)[0]
+            yield reasoner.logits(z).argmax(-1).to(torch.uint8), reasoner.q_values(z)[0]
 
 
 def _where(rows: Tensor, some: tuple[Tensor, ...], rest: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
