@@ -55,7 +55,7 @@ def parse(page: str) -> Structure:
 
 
 def document(page: str) -> dict[str, Any]:
-    found = re.search(r'<script type="application/json" id="embedded">(.*?)</script>', page)
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page)
     assert found is not None
     return json.loads(found[1])
 
@@ -80,7 +80,7 @@ def test_the_page_is_whole_and_escaped() -> None:
 
 def test_only_its_own_script_and_style_run() -> None:
     page = render(report_of(told()), "c", "d")
-    policy = next(a["content"] for _, a in parse(page).elements if "content" in a)
+    policy = next(a["content"] for _, a in parse(page).elements if "http-equiv" in a)
     assert policy is not None
     assert "unsafe" not in policy
     for tag in ("script", "style"):
@@ -115,10 +115,33 @@ def test_boards_come_back() -> None:
         assert (facts["row"], facts["wrong"]) == (puzzle.row, puzzle.wrong)
 
 
+def shown_parts(page: str) -> tuple[bool, bool]:
+    """Is the note that there are no labels shown, and is the report?"""
+    parse(page)
+    hidden = [
+        re.search(rf"<{tag}([^>]*)>{start}", page)[1]  # type: ignore[index]
+        for tag, start in (("p", "No puzzle has a label"), ("div", r'\s*<dl class="headline">'))
+    ]
+    return "hidden" not in hidden[0], "hidden" not in hidden[1]
+
+
+def test_a_kind_with_other_ratings_and_lines() -> None:
+    board = {"height": 4, "width": 4}
+    meta = sudoku_meta(4, "online", kind="maze", board=board)
+    content = document(render(report_of(told(meta=meta), meta=meta), "c", "d"))
+    assert content["rating"] == "Moves"
+    assert content["drawing"]["path"] == [5, 3, 4]
+    sudoku = render(report_of(told()), "c", "d")
+    assert document(sudoku)["drawing"]["lines"] == [[2, 0, 2, 4], [0, 2, 4, 2]]
+    lines = [a for tag, a in parse(sudoku).elements if tag == "line" and a["class"] == "box"]
+    ends = [[float(line[name] or 0) for name in ("x1", "y1", "x2", "y2")] for line in lines]
+    assert [(x1 == x2, y1 == y2) for x1, y1, x2, y2 in ends] == [(False, True), (True, False)]
+
+
 def test_nothing_to_show() -> None:
     empty = Failures(META, 3).merge([Failures(META, 3).part()])
-    assert "No puzzle has a label" in render(empty, "c", "d")
-    parse(render(empty, "c", "d"))
+    assert shown_parts(render(empty, "c", "d")) == (True, False)
+    assert shown_parts(render(report_of(told()), "c", "d")) == (False, True)
     solved = feed(
         Failures(META, 3), CLUES[None], RIGHT[None], np.stack([RIGHT] * 2)[:, None],
         np.ones((2, 1)), np.arange(1), 6,

@@ -12,13 +12,25 @@ import pytest
 from benchmarks.tiny.data_sets import sudoku_meta
 from hrm_scale.evaluation.failures import FailureReport, Failures, render
 from hrm_scale.puzzles.arc.grid import encode
+from hrm_scale.puzzles.drawing import REGIONS
 from tests.support.failure_cases import META, RIGHT, STORIES, feed, report_of, told
+from tests.support.viewer_sets import stars_set
 
 pytestmark = pytest.mark.slow
 
 ROWS = "[...document.querySelectorAll('#list tbody th')].map((cell) => Number(cell.textContent))"
-MARKED = """(name) => [...document.querySelectorAll(`.boards figure:last-child [data-${name}]`)]
-    .map((cell) => Number(cell.dataset.cell))"""
+# The cells of a board that have a mark.
+MARKED = """([number, name]) => document.querySelectorAll('.boards .board')[number].board.cells
+    .filter((cell) => cell[name]).map((cell) => cell.at)"""
+TEXTS = """(number) => [...document.querySelectorAll('.boards .board')[number]
+    .querySelectorAll('text')].map((text) => text.textContent)"""
+FILL = """([number, row, column]) => {
+    const board = document.querySelectorAll(".boards .board")[number].board;
+    const { element, part: [top, left] } = board;
+    const at = new DOMPoint((left + column + 0.5) * 20, (top + row + 0.5) * 20);
+    const path = [...element.querySelectorAll('.fill')].find((one) => one.isPointInFill(at));
+    return getComputedStyle(path).fill;
+}"""
 STORY = dict(zip(STORIES, range(100, 108), strict=True))
 
 
@@ -50,16 +62,14 @@ def assert_step(page: Any, name: str, step: int) -> None:
     trace = np.stack(STORIES[name][0])
     wrong = np.flatnonzero(trace[step - 1] != RIGHT).tolist()
     moved = np.flatnonzero(trace[step - 1] != trace[max(0, step - 2)]).tolist()
-    assert page.evaluate(MARKED, "wrong") == wrong
-    assert page.evaluate(MARKED, "moved") == moved
+    assert page.evaluate(MARKED, [2, "wrong"]) == wrong
+    assert page.evaluate(MARKED, [2, "changed"]) == moved
     assert page.inner_text("#detail output") == f"step {step} of 4"
     assert f"{len(wrong)} wrong, {len(moved)} changed" in page.inner_text(".told")
-    digits = ["" if token == 1 else str(token - 1) for token in trace[step - 1]]
-    shown = page.eval_on_selector_all(
-        ".boards figure:last-child g", "cells => cells.map((g) => g.querySelector('text'))"
-        ".map((text) => text ? text.textContent : '')"
-    )  # fmt: skip
-    assert shown == digits
+    digits = ["?" if token == 1 else str(token - 1) for token in trace[step - 1]]
+    assert page.evaluate(TEXTS, 2) == digits, "an empty cell of an answer is an open one"
+    name = page.get_attribute(".boards figure:last-child .board", "aria-label")
+    assert name.startswith(f"Model's answer after step {step}: {len(wrong)} wrong")
 
 
 def test_sorting_opening_and_stepping(page: Any, tmp_path: Path) -> None:
@@ -86,7 +96,7 @@ def test_sorting_opening_and_stepping(page: Any, tmp_path: Path) -> None:
     page.click(f"#list tbody button >> text={STORY['oscillating']}")
     assert page.inner_text("#detail h3") == f"Row {STORY['oscillating']}"
     assert page.locator("[data-return]").count() == 4
-    assert page.locator("#detail .pills li").all_inner_texts() == [
+    assert page.locator("#detail .pill").all_inner_texts() == [
         "contradicts itself", "solved, then lost", "oscillates", "still changing"
     ]  # fmt: skip
     assert_step(page, "oscillating", 4)
@@ -149,14 +159,40 @@ def test_arc_grids(page: Any, tmp_path: Path) -> None:
         trace, np.zeros((2, 1)), np.arange(1), 12,
     )  # fmt: skip
     show(page, tmp_path, failures.merge([failures.part()]))
-    assert page.evaluate(MARKED, "wrong") == [1, 31], "padding does not count"
-    fills = page.eval_on_selector_all(
-        ".boards figure:nth-child(2) g rect",
-        "cells => cells.slice(0, 4).map((cell) => getComputedStyle(cell).fill)",
-    )
+    assert page.evaluate(MARKED, [2, "wrong"]) == [1, 31], "padding does not count"
+    fills = [page.evaluate(FILL, [1, 0, column]) for column in range(4)]
     assert fills == ["rgb(0, 0, 0)", "rgb(0, 116, 217)", "rgb(255, 65, 54)", "rgb(46, 204, 64)"]
-    size = page.get_attribute(".boards figure:nth-child(2) svg", "viewBox")
-    assert size == "-1 -1 102 82", "the grid with its end marks, not the frame"
+    size = page.get_attribute(".boards figure:nth-child(2) .board", "viewBox")
+    assert size == "0 0 100 80", "the grid with its end marks, not the frame"
+    assert page.evaluate(TEXTS, 1).count("/") == 7
+
+
+def test_a_kind_from_a_file(page: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = stars_set(tmp_path, monkeypatch)
+    rows = dataset.read("train", ["inputs", "labels"], 0, 2)
+    labels = rows["labels"].astype(np.int64)
+    labels[0, 5] = -100
+    trace = np.stack([rows["labels"]] * 2)
+    trace[1, 0, [3, 5]] = 11 - trace[1, 0, [3, 5]]
+    failures = feed(
+        Failures(dataset.meta, 2), rows["inputs"], labels, trace, np.zeros((2, 2)), np.arange(2), 7,
+        {"ratings": np.array([4, 8])},
+    )  # fmt: skip
+    show(page, tmp_path, failures.merge([failures.part()]))
+    assert page.locator("#list tbody tr").count() == 1
+    assert page.locator("#list thead th").all_inner_texts()[2] == "Guesses"
+    assert page.evaluate(MARKED, [2, "wrong"]) == [3]
+    assert page.evaluate(MARKED, [2, "changed"]) == [3]
+    question, answer = rows["inputs"][0], trace[1, 0]
+    glyphs = ["*" if token == 6 else "." for token in answer]
+    del glyphs[5], answer
+    assert page.evaluate(TEXTS, 2) == glyphs, "the cell without a label stays as it was"
+    for at in (0, 5):
+        red, green, blue = bytes.fromhex(REGIONS[question[at] - 1][1:])
+        assert page.evaluate(FILL, [2, *divmod(at, 4)]) == f"rgb({red}, {green}, {blue})"
+    page.hover(".boards figure:last-child .board", position={"x": 5, "y": 5})
+    name = dataset.meta.puzzle.tokens[int(rows["labels"][0, 0])].name
+    assert page.inner_text("#tip") == f"{name}\nrow 1, column 1"
 
 
 def test_without_failures(page: Any, tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def bars(
         tall = value / top * inner
         x = LEFT + at * slot
         parts.append(
-            _rect(x + slot * 0.08, TOP + inner - tall, slot * 0.84, tall, 'class="bar"', title)
+            _rect(x + slot * 0.08, TOP + inner - tall, slot * 0.84, tall, 'class="value"', title)
         )
         if label:
             parts.append(_text(x + slot / 2, TOP + inner + 14, label))
@@ -111,13 +111,15 @@ def heat(
 def _field(x: float, y: float, wide: float, tall: float, share: float, title: str) -> str:
     ground = f'class="field" x="{x:.1f}" y="{y:.1f}" width="{wide:.1f}" height="{tall:.1f}"'
     return f"<rect {ground}/>" + _rect(
-        x, y, wide, tall, f'class="heat" fill-opacity="{share:.3f}"', title
+        x, y, wide, tall, f'class="share" fill-opacity="{share:.3f}"', title
     )
 
 
-def board_heat(shares: np.ndarray, boxes: tuple[int, int], titles: Sequence[str], name: str) -> str:
+def board_heat(
+    shares: np.ndarray, lines: Sequence[Sequence[int]], titles: Sequence[str], name: str
+) -> str:
     """The board, each cell the stronger the larger its share [h, w]; NaN: no cell. Full strength is
-    the largest share of all. boxes: height and width of a Sudoku's boxes, 0 for none."""
+    the largest share of all. lines: `Drawing.lines`."""
     height, width = shares.shape
     known = shares[~np.isnan(shares)]
     most = float(known.max()) if known.size and known.max() > 0 else 1.0
@@ -138,14 +140,9 @@ def board_heat(shares: np.ndarray, boxes: tuple[int, int], titles: Sequence[str]
                 f'<text{strong} x="{middle[0]:.1f}" y="{middle[1]:.1f}"'
                 f' text-anchor="middle">{100 * share:.{digits}f}</text>'
             )
-    for step, count, across in ((boxes[0], height, True), (boxes[1], width, False)):
-        for at in range(step, count, step) if step else ():
-            if across:
-                y = top + at * size
-                parts.append(_line(left, y, left + width * size, y, "box"))
-            else:
-                x = left + at * size
-                parts.append(_line(x, top, x, top + height * size, "box"))
+    for row, column, to_row, to_column in lines:
+        ends = left + column * size, top + row * size, left + to_column * size, top + to_row * size
+        parts.append(_line(*ends, "box"))
     outline = f'x="{left:.1f}" y="{top}" width="{width * size:.1f}" height="{height * size:.1f}"'
     parts.append(f'<rect class="outline" {outline}/>')
     return _svg(name, top + height * size + 6, parts)
@@ -156,6 +153,6 @@ def rate_bar(rate: float, low: float, high: float) -> str:
     return (
         '<svg class="rate" viewBox="0 0 100 12" preserveAspectRatio="none" aria-hidden="true">'
         f'<rect class="field" width="100" height="12"/>'
-        f'<rect class="bar" width="{100 * rate:.2f}" height="12"/>'
+        f'<rect class="value" width="{100 * rate:.2f}" height="12"/>'
         f'<line class="whisker" x1="{100 * low:.2f}" x2="{100 * high:.2f}" y1="6" y2="6"/></svg>'
     )

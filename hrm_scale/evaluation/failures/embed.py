@@ -12,26 +12,20 @@ import numpy as np
 
 from hrm_scale.evaluation.failures.facts import KINDS
 from hrm_scale.evaluation.failures.records import FailedPuzzle, FailureReport
-from hrm_scale.puzzles.unknown import Unknown
 
 
 def embedded(report: FailureReport) -> str:
     """JSON that can stand in a script element. `bytes` is base64 of zlib of, for each puzzle, its
     question, label, labelled (1 or 0) and answers after all steps, one byte a cell."""
-    board = report.meta.puzzle
-    blocks = [_block(puzzle) for puzzle in report.kept]
+    puzzle = report.meta.puzzle
+    blocks = [_block(kept) for kept in report.kept]
     document = {
-        "board": {
-            "drawn": "tokens" if isinstance(board, Unknown) else board.kind,
-            "rows": board.height,
-            "columns": board.width,
-            "box": list(board.boxes or (0, 0)),
-        },
+        "drawing": puzzle.drawing.as_json(),
+        "rating": puzzle.rating.capitalize(),
         "cells": report.meta.seq_len,
-        "pad": report.meta.pad_id,
         "steps": report.steps,
         "kinds": {kind.key: kind.name for kind in KINDS},
-        "puzzles": [_facts(puzzle, report.meta.extra.get("sources")) for puzzle in report.kept],
+        "puzzles": [_facts(kept, report.meta.extra.get("sources")) for kept in report.kept],
         "bytes": base64.b64encode(zlib.compress(b"".join(blocks), 9)).decode(),
     }
     # Otherwise `</script>` inside a name would end the element.

@@ -106,9 +106,8 @@ KINDS = (
     Kind(
         "broken",
         "contradicts itself",
-        "the answer after some step breaks a rule of the puzzle. Sudoku: two equal digits in a row,"
-        " column or box, or a changed clue. Maze: a path cell on a wall, start or goal lost, or the"
-        " path in pieces. Other puzzles have no such rule.",
+        "the answer after some step breaks a rule of the puzzle or changes what is given. What is"
+        " still open breaks no rule.",
         lambda facts: facts.broken > 0,
     ),
     Kind(

@@ -74,11 +74,15 @@ def breakdowns(report: FailureReport) -> tuple[list[dict[str, Any]], list[dict[s
     return tables.get("ratings", []), tables.get("sources", [])
 
 
-def rates_table(rows: list[dict[str, Any]]) -> str:
-    """Rows of a table of exact accuracies."""
-    return "".join(
+def rates_table(by: str, rows: list[dict[str, Any]]) -> str:
+    """A table of exact accuracies that can be folded."""
+    lines = "".join(
         _row(escape(row["name"]), row["exact"], row["count"], row["low"], row["high"])
         for row in rows
+    )
+    return (
+        f'<details class="card scroll" open><summary>Exact accuracy by {escape(by)}</summary>'
+        f'<table class="rates"><tbody>{lines}</tbody></table></details>'
     )
 
 
@@ -113,20 +117,21 @@ def rating_chart(report: FailureReport, names: list[str]) -> str:
     table = report.sums["wrong"][:-1]
     table = table[table.sum(1) > 0]
     levels = [*wrong_bins(table.sum(0), _LEVELS)[::-1], (0, 0)]
+    rating = report.meta.puzzle.rating
     counts = np.array([table[:, low : high + 1].sum(1) for low, high in levels])
     totals = counts.sum(0)
     titles = []
     for level, line in zip(levels, counts.tolist(), strict=True):
         what = f"puzzles have {_span(*level)} wrong cells"
         bins = zip(names, line, totals.tolist(), strict=True)
-        titles.append([f"rating {name}: {n:,} of {of:,} {what}" for name, n, of in bins])
+        titles.append([f"{rating} {name}: {n:,} of {of:,} {what}" for name, n, of in bins])
     return heat(
         counts / totals,
         [name.replace(" to ", "–").replace(" and up", "+") for name in names],
         [_span(*level) if level[0] else "right" for level in levels],
         titles,
-        name="Wrong cells by rating, percent of the puzzles of each bin of ratings",
-        axis="rating",
+        name=f"Wrong cells by {rating}, percent of the puzzles of each bin",
+        axis=rating,
     )
 
 
@@ -181,6 +186,5 @@ def place_chart(report: FailureReport) -> str:
         row, column = divmod(at, board.width)
         where = f"row {row + 1}, column {column + 1}"
         titles[at] = f"{where}: wrong in {wrong[at]:,} of {labelled[at]:,} puzzles"
-    boxes = board.boxes or (0, 0)
     name = "Share of puzzles in which each cell is wrong at the last step"
-    return board_heat(shares.reshape(board.height, board.width), boxes, titles, name)
+    return board_heat(shares.reshape(board.height, board.width), board.drawing.lines, titles, name)

@@ -164,27 +164,10 @@ function section(shown, place, isCurrent, named) {
   return el("section", {}, title, pairs);
 }
 
-/** Say what the cell under the pointer holds. */
-function showTip(event) {
-  const board = event.target.closest(".pair .board")?.board;
-  const at = board ? board.cellAt(event) : -1;
-  if (at < 0) {
-    hideTip();
-    return;
-  }
+/** What the tip says of a cell. */
+function tipLines(board, at) {
   const { shown, marks, label, undone } = board.state;
   const columns = board.shape[1];
   const lines = [`${tokenName(about.drawing, shown[at])} · token ${shown[at]}`, `row ${Math.floor(at / columns)}, column ${at % columns}${undone ? " of the original" : ""}`];
-  if (marks[at]) lines.push(`label: ${tokenName(about.drawing, label[at])}`);
-  const tip = byId("tip");
-  tip.replaceChildren(...lines.map((line) => el("div", {}, line)));
-  tip.hidden = false;
-  const left = Math.min(event.clientX + 14, document.documentElement.clientWidth - tip.offsetWidth - 8);
-  const below = event.clientY + 18 + tip.offsetHeight < window.innerHeight;
-  tip.style.left = `${Math.max(4, left)}px`;
-  tip.style.top = `${below ? event.clientY + 18 : event.clientY - tip.offsetHeight - 10}px`;
-}
-
-function hideTip() {
-  byId("tip").hidden = true;
+  return marks[at] ? [...lines, `label: ${tokenName(about.drawing, label[at])}`] : lines;
 }

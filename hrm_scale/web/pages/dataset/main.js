@@ -114,8 +114,7 @@ async function start() {
   byId("help").onclick = KEYS["?"];
   byId("menu").onclick = () => showMenu(!document.body.classList.contains("menu"));
   onKeys(KEYS);
-  for (const name of ["pointermove", "pointerdown"]) byId("main").addEventListener(name, showTip);
-  byId("main").addEventListener("pointerleave", hideTip);
+  addTips(byId("main"), ".pair .board", tipLines);
   window.addEventListener("hashchange", () => follow().catch(fail));
   await follow().catch(fail);
 }

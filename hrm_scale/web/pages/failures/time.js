@@ -9,14 +9,14 @@ const COUNTS = 52;
 function changing(puzzle) {
   const cells = [];
   for (let at = 0; at < puzzle.label.length; at += 1) {
-    if (puzzle.shown[at] && puzzle.steps.some((step, n) => n > 0 && step[at] !== puzzle.steps[n - 1][at])) cells.push(at);
+    if (puzzle.labelled[at] && puzzle.steps.some((step, n) => n > 0 && step[at] !== puzzle.steps[n - 1][at])) cells.push(at);
   }
   return cells;
 }
 
 /** Wrong and changed cells after each step, as numbers. */
 function countsOf(puzzle) {
-  const count = (test) => puzzle.label.reduce((sum, _, at) => sum + Number(puzzle.shown[at] && test(at)), 0);
+  const count = (test) => puzzle.label.reduce((sum, _, at) => sum + Number(puzzle.labelled[at] && test(at)), 0);
   return puzzle.steps.map((step, n) => ({
     wrong: count((at) => step[at] !== puzzle.label[at]),
     moved: n ? count((at) => step[at] !== puzzle.steps[n - 1][at]) : 0,
@@ -37,7 +37,7 @@ function haltParts(puzzle, wide, top) {
     svg("line", { class: "rule", x1: GUTTER, x2: GUTTER + wide * points.length, y1: middle, y2: middle }),
     svg("polyline", { class: "halt", points: points.join(" ") }),
     ...puzzle.halt.map((value, n) =>
-      svg("circle", { class: "bar", cx: GUTTER + (n + 0.5) * wide, cy: top + (1 - sure(value)) * HALT, r: 3 },
+      svg("circle", { class: "value", cx: GUTTER + (n + 0.5) * wide, cy: top + (1 - sure(value)) * HALT, r: 3 },
         svg("title", {}, `step ${n + 1}: ${(100 * sure(value)).toFixed(1)} % sure`)),
     ),
   ];
@@ -63,7 +63,7 @@ function stripParts(about, puzzle, wide, top, tall) {
   const parts = [];
   changing(puzzle).forEach((at, line) => {
     const y = top + line * tall;
-    const where = `row ${Math.floor(at / about.board.columns) + 1}, column ${(at % about.board.columns) + 1}`;
+    const where = `row ${Math.floor(at / about.drawing.width) + 1}, column ${(at % about.drawing.width) + 1}`;
     const had = new Set();
     let from = 0;
     puzzle.steps.forEach((step, n) => {
@@ -75,8 +75,8 @@ function stripParts(about, puzzle, wide, top, tall) {
       if (n + 1 < puzzle.steps.length && puzzle.steps[n + 1][at] === value) return;
       const right = value === puzzle.label[at];
       const run = svg("rect", { x: GUTTER + from * wide, y, width: (n + 1 - from) * wide - 1, height: Math.max(1, tall - (tall > 3 ? 1 : 0)), class: right ? "calm" : "" },
-        svg("title", {}, `${where}: ${tokenName(about.board.drawn, value)}${right ? ", right" : ""}, steps ${from + 1} to ${n + 1}`));
-      if (!right) run.style.fill = colourOf(about.board.drawn, value);
+        svg("title", {}, `${where}: ${tokenName(about.drawing, value)}${right ? ", right" : ""}, steps ${from + 1} to ${n + 1}`));
+      if (!right) run.style.fill = tokenColour(about.drawing, value);
       // Behind the dots of earlier runs.
       parts.unshift(run);
       from = n + 1;
@@ -96,7 +96,7 @@ function drawTime(about, puzzle, width, choose) {
   const every = Math.ceil(steps / Math.max(1, Math.floor((width - GUTTER) / 22)));
   const ticks = puzzle.steps.map((_, n) => (n % every ? "" : svg("text", { x: GUTTER + (n + 0.5) * wide, y: tops[1] + COUNTS + 15, "text-anchor": "middle" }, String(n + 1))));
   const now = svg("rect", { class: "now", y: 0, width: wide, height });
-  const chart = svg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img",
+  const chart = svg("svg", { class: "chart", width, height, viewBox: `0 0 ${width} ${height}`, role: "img",
     "aria-label": `Halt head, wrong and changed cells, and the ${lines} cells that change, over ${steps} ACT steps` },
     ...haltParts(puzzle, wide, tops[0]), ...countParts(puzzle, wide, tops[1]), ...ticks,
     ...label(tops[1] + COUNTS + 15, "ACT step"), ...label(tops[2] + 11, plural(lines, "cell"), "that change"),

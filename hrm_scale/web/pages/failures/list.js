@@ -1,19 +1,17 @@
 "use strict";
 // The list of failing puzzles: sorting, opening, keys. Runs when the page is read.
 
-const byId = (id) => document.getElementById(id);
-
 const COLUMNS = [
   { key: "row", name: "Row", value: (puzzle) => puzzle.row },
   { key: "wrong", name: "Wrong cells", value: (puzzle) => puzzle.wrong },
-  { key: "rating", name: "Rating", value: (puzzle) => puzzle.rating },
+  { key: "rating", value: (puzzle) => puzzle.rating },
   { key: "broken", name: "First contradiction", value: (puzzle) => puzzle.broken || null },
   { key: "returns", name: "Returns", value: (puzzle) => puzzle.returns },
   { key: "halt", name: "Halt head", value: (puzzle) => puzzle.halt.at(-1), text: (value) => `${(100 * sure(value)).toFixed(0)} %` },
   { key: "source", name: "Source", value: (puzzle) => puzzle.source },
 ];
 
-/** The puzzles with their boards unpacked: question, label, shown, and steps of tokens. */
+/** The puzzles with their boards unpacked: question, label, labelled (1 or 0), and steps of tokens. */
 async function unpack(about) {
   const packed = Uint8Array.from(atob(about.bytes), (letter) => letter.charCodeAt(0));
   const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
@@ -21,8 +19,8 @@ async function unpack(about) {
   let at = 0;
   const take = () => bytes.subarray(at, (at += about.cells));
   return about.puzzles.map((facts) => {
-    const [question, label, shown] = [take(), take(), take()];
-    return { ...facts, question, label, shown, steps: Array.from({ length: about.steps }, take) };
+    const [question, label, labelled] = [take(), take(), take()];
+    return { ...facts, question, label, labelled, steps: Array.from({ length: about.steps }, take) };
   });
 }
 
@@ -33,7 +31,7 @@ function compare(one, other, sign) {
 }
 
 function startList(about, puzzles) {
-  const columns = COLUMNS.filter((column) => puzzles.some((puzzle) => column.value(puzzle) !== null));
+  const columns = COLUMNS.filter(({ value }) => puzzles.some((puzzle) => value(puzzle) !== null));
   const sort = { key: "wrong", sign: 1 };
   const body = el("tbody");
   let view = null;
@@ -64,7 +62,7 @@ function startList(about, puzzles) {
   });
 
   const heads = columns.map(({ key, name }) => {
-    const button = el("button", { type: "button" }, name);
+    const button = el("button", { type: "button" }, key === "rating" ? about.rating : name);
     button.addEventListener("click", () => {
       sort.sign = sort.key === key ? -sort.sign : 1;
       sort.key = key;
@@ -94,11 +92,9 @@ function startList(about, puzzles) {
     lines[at + by].row.querySelector("button").focus();
     open(lines[at + by].puzzle, true);
   });
-  document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.key === "[") view.move(-1);
-    if (event.key === "]") view.move(1);
-  });
+  onKeys({ "[": () => view.move(-1), "]": () => view.move(1) });
+  addTips(byId("detail"), ".boards .board", (board, at) => [
+    board.describe(at), `row ${Math.floor(at / about.drawing.width) + 1}, column ${(at % about.drawing.width) + 1}`]);
   let width = byId("detail").clientWidth;
   new ResizeObserver(() => {
     if (width === byId("detail").clientWidth) return;
@@ -113,27 +109,12 @@ function startList(about, puzzles) {
   }
 }
 
-function startTheme() {
-  const root = document.documentElement;
-  const change = () => {
-    const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-    root.dataset.theme = dark ? "light" : "dark";
-  };
-  byId("theme").hidden = false;
-  byId("theme").addEventListener("click", change);
-  document.addEventListener("keydown", (event) => {
-    if (event.key === "d" && !event.ctrlKey && !event.metaKey && !event.altKey) change();
-  });
-}
-
-startTheme();
+byId("theme").hidden = false;
+byId("theme").onclick = toggleTheme;
+onKeys({ d: toggleTheme });
 {
-  const about = JSON.parse(byId("embedded").textContent);
-  const trouble = (text) => {
-    byId("trouble").textContent = text;
-    byId("trouble").hidden = false;
-  };
-  if (!about.puzzles.length) trouble("Every puzzle was solved.");
-  else if (!("DecompressionStream" in window)) trouble("This browser is too old for the list: it needs one of 2023 or newer.");
+  const about = JSON.parse(byId("data").textContent);
+  if (!about.puzzles.length) showLine("trouble", "Every puzzle was solved.");
+  else if (!("DecompressionStream" in window)) showLine("trouble", "This browser is too old for the list: it needs one of 2023 or newer.");
   else unpack(about).then((puzzles) => startList(about, puzzles));
 }
