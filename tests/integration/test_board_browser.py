@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from hrm_scale.web.assets import SHARED
+from tests.support.contrast import faint
 from tests.support.drawings import ANSWERS, DRAWINGS, FRAME, MAZE, QUESTIONS, framed, tokens_of
 
 pytestmark = pytest.mark.slow
@@ -216,6 +217,17 @@ def test_cells_beyond_the_tokens_are_none(page: Any) -> None:
     paint(page, "sudoku", shown=ANSWERS["sudoku"][:12])
     assert page.evaluate(GLYPHS) == [*"124434122143"]
     assert page.evaluate("board.cells.length") == 12
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("kind", DRAWINGS)
+def test_glyphs_stand_out(page: Any, kind: str, scheme: str) -> None:
+    """3:1, the limit for large text, on every fill and mark."""
+    page.emulate_media(color_scheme=scheme)
+    flags = [at % 3 == 0 for at in range(len(ANSWERS[kind]))]
+    state = {"part": [0, 0, 30, 30]} if kind == "arc" else {}
+    paint(page, kind, marks=flags, changed=flags[1:] + flags[:1], **state)
+    assert faint(page, 3, glyphs=True) == []
 
 
 def test_thumbnails_tell_tokens_by_colour(page: Any) -> None:

@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks.tiny.runs import train_here
+from hrm_scale.base.plugins import PUZZLE_FILES
 from hrm_scale.playing.api import PlayApi
+from shards.generate.cli import main as generate
+from tests.support.contrast import faint
 from tests.support.play_sets import KINDS, api_of, served, train_run
 
 pytestmark = pytest.mark.slow
@@ -349,6 +354,40 @@ def test_an_arc_task_is_chosen_changed_and_pasted(page: Any, apis: dict[str, Pla
         assert "allowed are the colours 0 to 9" in page.inner_text("#error")
 
 
+def test_a_kind_from_outside_is_drawn_and_solved(
+    page: Any, tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Queens: nothing of the page knows them, not even that regions are colours."""
+    monkeypatch.setenv(PUZZLE_FILES, str(root / "examples" / "my_puzzle.py"))
+    data, run = tmp_path / "data", tmp_path / "run"
+    sizes = ["--size", "5", "--count", "30", "--test-size", "4", "--output-dir", str(data)]
+    generate(["queens", *sizes])
+    train_here(data, run, max_steps=2, **{"arch.halt_max_steps": 3})
+    api = api_of(run, data)
+    example = api.example(1)
+    with served(api) as server:
+        open_empty(page, server.url)
+        assert "Queens 5x5 · hrm" in page.inner_text("#facts")
+        assert page.evaluate(HOLDING, "region A") == list(range(25))
+        page.locator("[role=gridcell]").nth(6).focus()
+        page.keyboard.press("e")
+        page.keyboard.press("ArrowRight")
+        page.check("input[value='region B']")
+        page.locator("[role=gridcell]").nth(7).click()
+        assert page.evaluate(HOLDING, "region E") == [6], "a key of the page elsewhere"
+        assert page.evaluate(HOLDING, "region B") == [7]
+        borders = page.get_attribute(".picture path.thick", "d")
+        assert borders.count("M") == 7, "around two cells"
+        page.evaluate(PASTE, example["puzzle"])
+        typed(page, example["puzzle"])
+        page.click("#solve")
+        play_to(page, "3 / 3")
+        step = answers(api, puzzle=example["puzzle"])[-1]
+        assert page.inner_text("#verdict") == step["verdict"]
+        assert page.evaluate("[...editor.board.state.shown]") == step["cells"]
+        assert page.evaluate(FLAGGED, "marks") == step["wrong"]
+
+
 def test_a_program_that_ended_is_told(page: Any, apis: dict[str, PlayApi]) -> None:
     with served(apis["sudoku"]) as server:
         open_empty(page, server.url)
@@ -369,9 +408,13 @@ def test_small_screens_keys_and_both_schemes(
         page.wait_for_selector("[role=gridcell]:focus")
         ground = "() => getComputedStyle(document.body).backgroundColor"
         light = page.evaluate(ground)
+        play_to(page, "3 / 3")
+        assert faint(page, 4.5) == []
         page.keyboard.press("d")
         assert page.evaluate(ground) != light
+        assert faint(page, 4.5) == []
         page.keyboard.press("e")
+        page.wait_for_selector("#replay", state="hidden")
         page.keyboard.press("Enter")
         play_to(page, "3 / 3")
         assert page.evaluate(FITS), "nothing hangs over the edge of a phone"

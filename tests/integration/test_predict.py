@@ -29,6 +29,7 @@ from hrm_scale.puzzles.arc.puzzle import Arc
 from hrm_scale.puzzles.arc.task_files import tasks_of_json
 from shards.maze import cli as maze
 from tests.support.arc_sets import build_arc, write_tasks
+from tests.support.contrast import faint
 
 CPU = torch.device("cpu")
 QUESTION = "1..4..1..1..4..1"
@@ -290,6 +291,7 @@ def test_the_page_plays_steps_on_a_phone(
         assert page.inner_text("#count") == "1 / 4"
         assert page.locator(".note").count() == (kind != "arc"), "several solutions"
         ground = page.evaluate(GROUND)
+        assert faint(page, 4.5) == []
         page.click("#forward")
         assert page.inner_text("#count") == "2 / 4"
         assert "changed" in page.inner_text(".state")
@@ -302,6 +304,7 @@ def test_the_page_plays_steps_on_a_phone(
         page.locator("#count", has_text="3 / 4").wait_for()
         page.click("#theme")
         assert page.evaluate(GROUND) != ground
+        assert faint(page, 4.5) == []
         # Nothing reaches beyond the screen, and something is drawn.
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         assert page.locator(".board .fill").count() > 1

@@ -55,7 +55,8 @@ function describe() {
   byId("puzzle-title").textContent = title;
   byId("format").textContent = about.format;
   byId("hint").textContent = `${editor.painting ? "Draw with a pen" : "Click a cell and type"}, or paste a whole puzzle anywhere on this page.`;
-  const rows = [...editor.help(), ...KEYS].map(([names, what]) => [el("dt", {}, names.split(" ").map((one) => el("kbd", {}, one))), el("dd", {}, what)]);
+  const page = KEYS.map(([keys, what]) => [keys, editor.keys.has(keys) ? `${what}, while no cell is chosen` : what]);
+  const rows = [...editor.help(), ...page].map(([names, what]) => [el("dt", {}, names.split(" ").map((one) => el("kbd", {}, one))), el("dd", {}, what)]);
   byId("keylist").replaceChildren(...rows.flat());
 }
 
