@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from hrm_scale.base.errors import ConfigError, nearest
+from hrm_scale.base.programs import as_typed
 
 PUZZLE_HELP = "every program: --puzzle FILE adds the kinds of puzzles that a Python file defines"
 
@@ -18,7 +19,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(**{"allow_abbrev": False, **settings})
 
     def format_help(self) -> str:
-        return f"{super().format_help()}\n{PUZZLE_HELP}\n"
+        return as_typed(f"{super().format_help()}\n{PUZZLE_HELP}\n")
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As argparse, but what a command does not know is an error of that command."""

@@ -189,9 +189,10 @@ def _brief(text: object) -> str:
 
 
 def _report(message: str, code: int, prefix: str = "error: ") -> int:
+    from hrm_scale.base.programs import as_typed
     from hrm_scale.base.redaction import redact
 
-    lines = [printable(line) for line in redact(message).split("\n")]
+    lines = [printable(line) for line in as_typed(redact(message)).split("\n")]
     # Nobody may be there to read it; the exit code says it all the same.
     with suppress(OSError):
         indent = " " * len(prefix)

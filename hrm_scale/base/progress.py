@@ -6,11 +6,12 @@ import sys
 import threading
 import time
 
+from hrm_scale.base.programs import as_typed
 from hrm_scale.base.untrusted import printable
 
 
 def say(line: str) -> None:
-    print(printable(line), file=sys.stderr, flush=True)
+    print(printable(as_typed(line)), file=sys.stderr, flush=True)
 
 
 class Progress:
