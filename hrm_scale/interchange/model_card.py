@@ -30,18 +30,12 @@ def write_card(path: Path, model: Portable, name: str, results: Path | None) -> 
 
 
 def _front(model: Portable) -> str:
+    from huggingface_hub import ModelCardData  # not needed to read models
+
     tags = ["hrm_scale", model.run.arch.name, model.meta.kind, "recursive-reasoning"]
-    return "\n".join(
-        [
-            "---",
-            "# FILL IN before publishing: the license of these weights, such as apache-2.0",
-            "license: FILL-IN",
-            "library_name: hrm_scale",
-            "tags:",
-            *(f"- {tag}" for tag in dict.fromkeys(tags)),
-            "---",
-        ]
-    )
+    data = ModelCardData(license="FILL-IN", library_name="hrm_scale", tags=tags)
+    note = "# FILL IN the license of these weights before publishing, such as apache-2.0"
+    return f"---\n{note}\n{data.to_yaml()}\n---"
 
 
 def _body(model: Portable, name: str) -> str:

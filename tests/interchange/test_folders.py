@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import yaml
+from huggingface_hub import ModelCard
 
 from hrm_scale.base.errors import CheckpointError, ConfigError
 from hrm_scale.evaluation.restore import restore
@@ -115,6 +117,15 @@ def test_the_card(tmp_path: Path) -> None:
         results.write_text(json.dumps({**content, change[0]: change[1]}))
         with pytest.raises(ConfigError, match=message):
             write_card(tmp_path / "README.md", tiny_portable("trm"), "mine", results)
+
+
+@pytest.mark.parametrize("kind", ["no", "a: b"])
+def test_card_keeps_names_that_mean_something_in_yaml(tmp_path: Path, kind: str) -> None:
+    model = tiny_portable("trm")
+    model = replace(model, meta=replace(model.meta, kind=kind))
+    write_card(tmp_path / "README.md", model, "mine", None)
+    front = ModelCard.load(tmp_path / "README.md").data
+    assert front.tags == ["hrm_scale", "trm", kind, "recursive-reasoning"]
 
 
 @pytest.mark.parametrize(
