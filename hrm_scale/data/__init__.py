@@ -12,6 +12,7 @@ from hrm_scale.data.read.batch import MOST_NARROW, Batch, EvalBatch
 from hrm_scale.data.read.dataset import Dataset
 from hrm_scale.data.read.loader import Loader
 from hrm_scale.data.read.open_dataset import find_dataset, is_dataset, open_dataset
+from hrm_scale.data.read.webdataset_pipeline import as_webdataset
 from hrm_scale.data.remote.options import RemoteOptions
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Loader",
     "RemoteOptions",
     "SplitInfo",
+    "as_webdataset",
     "check_output_dir",
     "find_dataset",
     "is_dataset",
