@@ -5,55 +5,43 @@ from __future__ import annotations
 import http.client
 import re
 import socket
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from email.message import Message
 from pathlib import Path
 
-from hrm_scale.base.errors import DataError
+from hrm_scale.base.errors import DataError, EnvironmentProblem
+from hrm_scale.base.redaction import redact
+from hrm_scale.data.remote.errors import RefusedError, TransientError
+from hrm_scale.data.remote.retry import TRANSIENT_STATUSES, Retrier
+from hrm_scale.data.remote.source_http import parse_retry_after
 
 TIMEOUT_SECONDS = 30
-WAITS = (1.0, 2.0, 4.0)
-"""Seconds before the second, third ... attempt."""
-_LONGEST_WAIT = 30.0
+PATIENCE_SECONDS = 60.0
+"""How long a download may fail without one new byte."""
 _PIECE = 1 << 18
-_NOT_NOW = (408, 425, 429, 500, 502, 503, 504)
-
-
-class Unreachable(Exception):
-    """The file cannot be had now; says why in a few words."""
-
-
-class _Interrupted(Exception):
-    def __init__(self, reason: str, *, final: bool = False, wait: float = 0.0) -> None:
-        super().__init__(reason)
-        self.final, self.wait = final, wait
 
 
 def download(
     url: str, path: Path, *, most_bytes: int, progress: Callable[[int], None] | None = None
 ) -> None:
-    """Write what `url` holds to `path`, all of it or Unreachable; what has arrived by then stays.
+    """Write what `url` holds to `path`. What has arrived stays when the rest does not.
 
     A part that lies there goes on when the server says by its ETag that the file is the same, and
-    is replaced otherwise. DataError when the file has more than `most_bytes`.
+    is replaced otherwise. DataError when the file has more than `most_bytes`; EnvironmentProblem
+    when it cannot be had now.
     """
-    attempt = 0
-    while True:
-        before = _size(path)
-        try:
-            _attempt(url, path, most_bytes, progress)
-            _etag_file(path).unlink(missing_ok=True)
-            return
-        except _Interrupted as error:
-            # As long as something arrives, go on.
-            attempt = 0 if _size(path) > before else attempt
-            if error.final or attempt >= len(WAITS):
-                raise Unreachable(str(error)) from error
-            time.sleep(min(_LONGEST_WAIT, max(WAITS[attempt], error.wait)))
-            attempt += 1
+    retrier = Retrier(PATIENCE_SECONDS, advice="")
+    try:
+        retrier.run(
+            f"cannot fetch {redact(url)}",
+            lambda: _attempt(url, path, most_bytes, progress),
+            progress=lambda: _size(path),
+        )
+    except RefusedError as error:
+        raise EnvironmentProblem(f"cannot fetch {redact(url)}: {error}") from error
+    _etag_file(path).unlink(missing_ok=True)
 
 
 def _size(path: Path) -> int:
@@ -78,22 +66,22 @@ def _attempt(url: str, path: Path, most_bytes: int, progress: Callable[[int], No
             _remember(path, response.headers)
         else:
             path.unlink(missing_ok=True)
-            raise _Interrupted(f"status {response.status} with a part that was not asked for")
+            raise TransientError(f"status {response.status} with a part that was not asked for")
         length = response.headers.get("Content-Length")
         total = start + int(length) if length and length.isdigit() else None
         if total is not None and total > most_bytes:
-            raise DataError(f"{url}: has {total} bytes, at most {most_bytes} were expected")
+            raise DataError(f"{redact(url)}: has {total} bytes, at most {most_bytes} were expected")
         done = start
         with path.open(mode) as stream:
             for piece in _pieces(response):
                 stream.write(piece)
                 done += len(piece)
                 if done > most_bytes:
-                    raise DataError(f"{url}: has more than the {most_bytes} bytes expected")
+                    raise DataError(f"{redact(url)}: has more than the {most_bytes} bytes expected")
                 if progress is not None:
                     progress(done)
     if total is not None and done < total:
-        raise _Interrupted(f"the connection ended after {done} of {total} bytes")
+        raise TransientError(f"the connection ended after {done} of {total} bytes")
 
 
 def _open(url: str, headers: dict[str, str], path: Path) -> http.client.HTTPResponse:
@@ -108,19 +96,19 @@ def _open(url: str, headers: dict[str, str], path: Path) -> http.client.HTTPResp
         if error.code == 416:
             # What lies there is no beginning of that file.
             path.unlink(missing_ok=True)
-            raise _Interrupted("status 416") from error
-        wait = error.headers.get("Retry-After", "")
-        raise _Interrupted(
-            f"the server answers {error.code} {error.reason}",
-            final=error.code not in _NOT_NOW,
-            wait=float(wait) if re.fullmatch(r"[0-9]{1,4}", wait) else 0.0,
-        ) from error
+            raise TransientError("status 416") from error
+        shown = f"the server answers {error.code} {error.reason}"
+        if error.code in TRANSIENT_STATUSES:
+            wait = parse_retry_after(error.headers.get("Retry-After"))
+            raise TransientError(shown, wait) from error
+        raise RefusedError(shown) from error
     except urllib.error.URLError as error:
         # No such host, or nobody there: waiting does not help.
         final = isinstance(error.reason, socket.gaierror | ConnectionRefusedError)
-        raise _Interrupted(_one_line(error.reason), final=final) from error
+        failure = RefusedError if final else TransientError
+        raise failure(_one_line(error.reason)) from error
     except (http.client.HTTPException, OSError) as error:
-        raise _Interrupted(_one_line(error)) from error
+        raise TransientError(_one_line(error)) from error
 
 
 def _pieces(response: http.client.HTTPResponse) -> Iterator[bytes]:
@@ -128,7 +116,7 @@ def _pieces(response: http.client.HTTPResponse) -> Iterator[bytes]:
         try:
             piece = response.read(_PIECE)
         except (http.client.HTTPException, OSError) as error:
-            raise _Interrupted(_one_line(error)) from error
+            raise TransientError(_one_line(error)) from error
         if not piece:
             return
         yield piece

@@ -19,11 +19,12 @@ from hrm_scale.base.errors import ConfigError, DataError, EnvironmentProblem
 from hrm_scale.base.files import fsync_path, write_file
 from hrm_scale.base.output import make_folder
 from hrm_scale.base.progress import Progress, say
+from hrm_scale.base.redaction import redact
 from hrm_scale.data.format.meta import read_json
 
 from ..source.csv_rows import file_sha256
 from .check import check_csv, checked_tasks
-from .http import Unreachable, download
+from .http import download
 from .sources import ARCHIVE, Source
 
 MARKER = "fetched.json"
@@ -112,7 +113,7 @@ def _tasks(
         return checked_tasks(source, archive)
     except DataError as error:
         archive.unlink()  # The next attempt is to begin anew.
-        raise DataError(f"{source.urls(mirror)[ARCHIVE]}: {error}") from error
+        raise DataError(f"{redact(source.urls(mirror)[ARCHIVE])}: {error}") from error
 
 
 def _tables(
@@ -156,11 +157,8 @@ def _fetched(source: Source, staging: Path, name: str, mirror: str | None) -> Pa
         return complete
     url = source.urls(mirror)[name]
     part = staging / f"{name}.part"
-    say(f"fetching {url} ..." + (" (goes on where it stopped)" if part.exists() else ""))
-    try:
-        download(url, part, most_bytes=source.most_bytes, progress=Progress("bytes:", None).reach)
-    except Unreachable as error:
-        raise EnvironmentProblem(f"cannot fetch {url} ({error})") from error
+    say(f"fetching {redact(url)} ..." + (" (goes on where it stopped)" if part.exists() else ""))
+    download(url, part, most_bytes=source.most_bytes, progress=Progress("bytes:", None).reach)
     os.rename(part, complete)
     return complete
 

@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 
 from hrm_scale.base.errors import EnvironmentProblem
+from hrm_scale.data.remote.errors import TransientError
 from hrm_scale.data.remote.node_cache import NodeCache
 from hrm_scale.data.remote.options import RemoteOptions, default_cache_folder
-from hrm_scale.data.remote.retry import Retrier, TransientError
+from hrm_scale.data.remote.retry import Retrier
 
 
 def cache_of(folder: Path, limit: int = 1 << 20) -> NodeCache:

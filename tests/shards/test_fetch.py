@@ -9,6 +9,7 @@ import io
 import re
 import tarfile
 import threading
+import time
 import zipfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -52,7 +53,7 @@ def small_sources(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(
         SOURCES, "maze", dataclasses.replace(maze, rows={"train.csv": 3, "test.csv": 3})
     )
-    monkeypatch.setattr(fetch_http, "WAITS", (0.01, 0.01))
+    monkeypatch.setattr(fetch_http, "PATIENCE_SECONDS", 0.3)
     monkeypatch.setenv("HRM_SCALE_CACHE", str(tmp_path / "cache"))
     for name in ("HRM_SCALE_MIRROR", "HF_ENDPOINT"):
         monkeypatch.delenv(name, raising=False)
@@ -66,6 +67,7 @@ class Site:
         self.asked: list[tuple[str, str | None]] = []
         self.cuts: list[int] = []  # bytes after which the next answers break off
         self.statuses: list[int] = []  # of the next answers
+        self.retry_after = ""
         self.etag = True
         self.address = ""
 
@@ -85,6 +87,8 @@ def site() -> Iterator[Site]:
             if status or content is None:
                 self.send_response(status or 404)
                 self.send_header("Content-Length", "0")
+                if site.retry_after:
+                    self.send_header("Retry-After", site.retry_after)
                 self.end_headers()
                 return
             etag = f'"{hashlib.sha256(content).hexdigest()}"'
@@ -198,7 +202,7 @@ def test_without_an_etag_it_begins_anew(site: Site) -> None:
 
 def test_a_file_that_changed_meanwhile_begins_anew(site: Site, tmp_path: Path) -> None:
     site.files[ARC_PATH] = tar_of({"data/training/old.json": b"o" * 9999})
-    site.cuts = [60, 0, 0]
+    site.cuts = [60, *[0] * 100]
     with pytest.raises(EnvironmentProblem, match="the connection ended after 60 of"):
         arc(site)
     part = tmp_path / "cache" / "raw" / ".arc1.fetch" / f"{ARCHIVE}.part"
@@ -246,6 +250,28 @@ def test_no_network_is_exit_code_5_with_a_way_out(
     assert list((tmp_path / "cache" / "raw").iterdir()) == []
 
 
+def test_nobody_there_is_final_and_a_password_stays_secret(
+    site: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch_http, "PATIENCE_SECONDS", 60.0)
+    begun = time.monotonic()
+    with pytest.raises(EnvironmentProblem, match=r"127\.0\.0\.1:9") as caught:
+        main(["arc1", "--mirror", "http://me:S3cretWord@127.0.0.1:9"])
+    assert time.monotonic() - begun < 5.0
+    assert "S3cretWord" not in str(caught.value) + capsys.readouterr().err
+
+
+def test_a_server_that_asks_to_wait_is_left_alone_so_long(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch_http, "PATIENCE_SECONDS", 60.0)
+    site.files[ARC_PATH] = tar_of(TASKS)
+    site.statuses, site.retry_after = [503], "1"
+    begun = time.monotonic()
+    assert arc(site) == 0
+    assert 1.0 <= time.monotonic() - begun < 5.0
+
+
 def maze_site(site: Site, train: bytes = MAZES, test: bytes = MAZES) -> None:
     site.files[MAZE_PATH] = train
     site.files[MAZE_PATH.replace("train", "test")] = test
@@ -254,7 +280,7 @@ def maze_site(site: Site, train: bytes = MAZES, test: bytes = MAZES) -> None:
 def test_tables_from_the_hub(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     maze_site(site)
     monkeypatch.setenv("HF_ENDPOINT", site.address)
-    site.cuts = [len(MAZES), 10, 0, 0]
+    site.cuts = [len(MAZES), 10, *[0] * 100]
     with pytest.raises(EnvironmentProblem, match=r"test\.csv"):
         main(["maze"])
     site.cuts = []

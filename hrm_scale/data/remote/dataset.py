@@ -25,16 +25,11 @@ from hrm_scale.data.read.dataset import Dataset
 from hrm_scale.data.read.reader import SplitReader
 from hrm_scale.data.remote.blocks import cut_blocks
 from hrm_scale.data.remote.downloads import Downloads, refused
+from hrm_scale.data.remote.errors import MissingError, RefusedError, WrongSizeError
 from hrm_scale.data.remote.node_cache import NodeCache
 from hrm_scale.data.remote.options import RemoteOptions, parse_address
 from hrm_scale.data.remote.pieces import RemotePieces
-from hrm_scale.data.remote.source import (
-    MissingError,
-    RefusedError,
-    Source,
-    WrongSizeError,
-    open_source,
-)
+from hrm_scale.data.remote.source import Source, open_source
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _DIGEST_BYTES = 8

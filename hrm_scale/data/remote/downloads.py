@@ -14,15 +14,15 @@ import numpy as np
 from hrm_scale.base.errors import DataError, EnvironmentProblem
 from hrm_scale.data.format.index import ShardEntry, SplitIndex
 from hrm_scale.data.remote.blocks import Blocks, is_intact
-from hrm_scale.data.remote.node_cache import NodeCache
-from hrm_scale.data.remote.options import RemoteOptions
-from hrm_scale.data.remote.source import (
+from hrm_scale.data.remote.errors import (
     MissingError,
     NoRangesError,
     RefusedError,
-    Source,
     WrongSizeError,
 )
+from hrm_scale.data.remote.node_cache import NodeCache
+from hrm_scale.data.remote.options import RemoteOptions
+from hrm_scale.data.remote.source import Source
 
 _LOG = logging.getLogger("hrm_scale.data")
 REQUEST_BYTES = 4 << 20

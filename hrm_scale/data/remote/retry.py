@@ -1,4 +1,8 @@
-"""Try again what may succeed later: how long, how often, and what is said meanwhile."""
+"""The retry policy of every request, of streaming and of `shards.fetch`: waits, patience, log.
+
+No `tenacity`: patience that starts anew with every byte, pauses that all threads share, notices and
+waits that `close` ends would all be callbacks of ours, around one line of its own.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +14,19 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from hrm_scale.base.errors import EnvironmentProblem
+from hrm_scale.data.remote.errors import TransientError
 
 _LOG = logging.getLogger("hrm_scale.data")
 Result = TypeVar("Result")
 
+OPENING_SECONDS = 60.0
+"""Patience for a first file: nothing else distinguishes a wrong host from a sleeping one."""
+RESUME_ADVICE = (
+    ": check the network and the server, then type the same command again (a training run resumes"
+    " from its last checkpoint)"
+)
+TRANSIENT_STATUSES = frozenset([408, 425, 429, *range(500, 600)])
+"""HTTP statuses that a later request may not get."""
 FIRST_DELAY = 0.1
 LONGEST_DELAY = 20.0
 LONGEST_ASKED = 300.0
@@ -22,22 +35,15 @@ QUIET_SECONDS = 5.0
 NOTICE_SECONDS = 60.0
 
 
-class TransientError(Exception):
-    """Failed now, may succeed later. retry_after: seconds the server asked to wait."""
-
-    def __init__(self, reason: str, retry_after: float | None = None) -> None:
-        super().__init__(reason)
-        self.retry_after = retry_after
-
-
 class Retrier:
     """Repeats failing requests to one server; all threads together keep away when it asks so.
 
-    seconds: a request that failed for so long, without any new byte, is given up.
+    seconds: a request that failed for so long, without any new byte, is given up. advice: how the
+    message ends then.
     """
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
+    def __init__(self, seconds: float, advice: str = RESUME_ADVICE) -> None:
+        self._seconds, self._advice = seconds, advice
         self._away_until = 0.0
         self._notice_at = 0.0
         self.retries = 0
@@ -75,9 +81,7 @@ class Retrier:
                 failing = now - begun
                 if failing >= patience:
                     raise EnvironmentProblem(
-                        f"{what}: {error}; {failures} tries in {failing:.0f} s: check the network"
-                        " and the server, then type the same command again (a training run goes"
-                        " on from its last checkpoint)"
+                        f"{what}: {error}; {failures} tries in {failing:.0f} s{self._advice}"
                     ) from error
                 with self._lock:
                     self.retries += 1

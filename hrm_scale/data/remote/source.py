@@ -1,26 +1,10 @@
-"""What a place that data sets are read from can do, and how it fails."""
+"""What a place that data sets are read from can do."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
 from hrm_scale.data.remote.options import RemoteOptions
-
-
-class MissingError(Exception):
-    """There is no such file (404)."""
-
-
-class RefusedError(Exception):
-    """Asking again would not help: credentials (403), a request the server does not accept."""
-
-
-class WrongSizeError(Exception):
-    """The file has another size than it should."""
-
-
-class NoRangesError(Exception):
-    """The server sends whole files only."""
 
 
 class Source(Protocol):

@@ -11,10 +11,14 @@ from typing import Any, TypeVar
 
 from hrm_scale.base.errors import EnvironmentProblem
 from hrm_scale.base.redaction import redact
+from hrm_scale.data.remote.errors import (
+    MissingError,
+    RefusedError,
+    TransientError,
+    WrongSizeError,
+)
 from hrm_scale.data.remote.options import RemoteOptions
-from hrm_scale.data.remote.retry import Retrier, TransientError
-from hrm_scale.data.remote.source import MissingError, RefusedError, WrongSizeError
-from hrm_scale.data.remote.source_http import OPENING_SECONDS
+from hrm_scale.data.remote.retry import OPENING_SECONDS, Retrier
 
 Result = TypeVar("Result")
 FILE_SYSTEMS = {"s3": ("s3fs", "S3FileSystem"), "gs": ("gcsfs", "GCSFileSystem")}

@@ -16,18 +16,21 @@ from collections.abc import Callable, Mapping
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from hrm_scale.base.redaction import redact
+from hrm_scale.data.remote.errors import (
+    MissingError,
+    NoRangesError,
+    RefusedError,
+    TransientError,
+    WrongSizeError,
+)
 from hrm_scale.data.remote.http_connections import Connections, basic_authorization, target_of
 from hrm_scale.data.remote.options import RemoteOptions
-from hrm_scale.data.remote.retry import Retrier, TransientError
-from hrm_scale.data.remote.source import MissingError, NoRangesError, RefusedError, WrongSizeError
+from hrm_scale.data.remote.retry import OPENING_SECONDS, TRANSIENT_STATUSES, Retrier
 
-OPENING_SECONDS = 60.0
-"""Patience for the first file: a wrong host is told from a sleeping one by nothing else."""
 _CHUNK = 1 << 18
 _REDIRECTS = frozenset([301, 302, 303, 307, 308])
 _MAX_REDIRECTS = 5
 _EXPIRED = frozenset([400, 401, 403, 404, 410])
-_TRANSIENT = frozenset([408, 425, 429])
 _REMEMBER_SECONDS = 300.0
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
@@ -227,8 +230,8 @@ def _check_status(response: http.client.HTTPResponse) -> None:
         raise MissingError(shown)
     if status == 416:
         raise WrongSizeError("is shorter than it should be (416)")
-    if status in _TRANSIENT or status >= 500:
-        raise TransientError(shown, _retry_after(response.getheader("Retry-After")))
+    if status in TRANSIENT_STATUSES:
+        raise TransientError(shown, parse_retry_after(response.getheader("Retry-After")))
     raise RefusedError(shown)
 
 
@@ -243,7 +246,7 @@ def _check_range(response: http.client.HTTPResponse, start: int, stop: int, tota
         raise TransientError(f"bytes {first}-{last} came instead of {start}-{stop - 1}")
 
 
-def _retry_after(value: str | None) -> float | None:
+def parse_retry_after(value: str | None) -> float | None:
     """Seconds from a `Retry-After` header: a number, or a date."""
     if value is None:
         return None
