@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -79,14 +80,13 @@ class PlayApi:
         }
 
     def example(self, number: int) -> Json:
-        """Problem `number` (modulo their count) of the test split, with the known answer: as text,
-        and as the one pair in `tests`."""
+        """Problem `number` (modulo their count) of the test split, or a sample of the kind where
+        no data set is there, with the known answer: as text, and as the one pair in `tests`."""
         count = self._example_count()
-        if self._dataset is None or not count:
+        if not count:
             raise DataError("no example: the data set is not there; start with data_path=DIR")
         at = number % count
-        columns = self._dataset.read("test", ["inputs", "labels"], at, at + 1)
-        question, answer = (self._board.grid(columns[name][0]) for name in ("inputs", "labels"))
+        question, answer = self._example(at)
         texts = {"puzzle": self._board.text(question), "answer": self._board.text(answer)}
         return {"number": at, **texts, "tests": [_pair(question, answer)]}
 
@@ -207,9 +207,26 @@ class PlayApi:
         """The grid of rows of digits."""
         return self._board.parse("\n".join("".join(map(str, row)) for row in rows), "task")
 
+    def _example(self, at: int) -> tuple[np.ndarray, np.ndarray]:
+        """Question and answer of the data set, or of the kind's own samples."""
+        if not self._stored_examples():
+            sample = self._samples[at]
+            assert sample.answer is not None
+            return sample.question, sample.answer
+        assert self._dataset is not None
+        columns = self._dataset.read("test", ["inputs", "labels"], at, at + 1)
+        return self._board.grid(columns["inputs"][0]), self._board.grid(columns["labels"][0])
+
     def _example_count(self) -> int:
+        return self._stored_examples() or len(self._samples)
+
+    def _stored_examples(self) -> int:
         info = self._dataset.meta.splits.get("test") if self._dataset is not None else None
         return 0 if info is None else info.examples
+
+    @cached_property
+    def _samples(self) -> list[Problem]:
+        return self._board.samples()
 
 
 def _grid(grid: np.ndarray) -> Json:

@@ -15,6 +15,7 @@ from hrm_scale.puzzles.drawing import Drawing, Token
 from hrm_scale.puzzles.symmetry import Symmetry
 from hrm_scale.puzzles.text import counted, lines_of, read_board
 
+SAMPLES = 8
 UNKNOWN = "?"
 """How a token is written that stands for nothing on a board."""
 NO_SOLUTION, ONE_SOLUTION, SEVERAL_SOLUTIONS, UNCOUNTED = "none", "one", "several", "not checked"
@@ -265,6 +266,21 @@ class Puzzle(abc.ABC):
         return Drawing(self.height, self.width, self.tokens, self.blank)
 
     # --- making puzzles ---
+
+    def samples(self) -> list[Problem]:
+        """A few easy puzzles to begin with on the play page, where no data set is at hand."""
+        try:
+            made = self.generate(SAMPLES, seed=0)
+        except ConfigError:
+            return []
+        return self.named_samples(made.inputs, made.labels)
+
+    def named_samples(self, inputs: np.ndarray, labels: np.ndarray) -> list[Problem]:
+        pairs = zip(inputs[:SAMPLES], labels[:SAMPLES], strict=True)
+        return [
+            Problem(f"sample {number}", self.grid(question), self.grid(answer))
+            for number, (question, answer) in enumerate(pairs, start=1)
+        ]
 
     def generate(self, count: int, seed: int) -> Generated:
         """At least `count` examples, the same for the same seed. ConfigError without a generator.

@@ -343,7 +343,14 @@ def test_where_examples_come_from(runs: dict[str, tuple[Path, Path]], tmp_path: 
         data.rename(tmp_path / "wrong")
         moved.rename(data)
     lonely = api_of(run, None)
-    assert lonely.about()["examples"] == 0
-    for asked in (lambda: lonely.example(0), lambda: lonely.task("x")):
-        with pytest.raises(DataError, match="start with data_path=DIR"):
-            asked()
+    # Without data the kind's own samples are there.
+    assert lonely.about()["examples"] == len(restored.meta.puzzle.samples()) > 0
+    taken = lonely.example(1)
+    *steps, end = lonely.solve({"puzzle": taken["puzzle"], "answer": taken["answer"], "steps": 2})
+    assert (len(steps), end["end"], steps[0]["solutions"]) == (2, "done", "one")
+    with pytest.raises(DataError, match="start with data_path=DIR"):
+        lonely.task("x")
+    arc = api_of(runs["arc"][0], None)
+    assert arc.about()["examples"] == 0
+    with pytest.raises(DataError, match="start with data_path=DIR"):
+        arc.example(0)

@@ -8,10 +8,12 @@ from typing import ClassVar
 
 import numpy as np
 
+from hrm_scale.base.counter import below, draws
 from hrm_scale.base.errors import DataError
 from hrm_scale.puzzles.base import (
     NO_SOLUTION,
     ONE_SOLUTION,
+    SAMPLES,
     SEVERAL_SOLUTIONS,
     Fault,
     Problem,
@@ -135,6 +137,15 @@ class Maze(Puzzle):
         board = np.full((self.height, self.width), FREE, np.uint8)
         board[0, 0], board[-1, -1] = START, GOAL
         return board
+
+    def samples(self) -> list[Problem]:
+        """Random walls, start and goal in opposite corners, where a path leads through."""
+        shape = (16 * SAMPLES, self.cells)
+        walls = below(draws(0, 0, shape[0] * shape[1]), 10).reshape(shape) < 3
+        inputs = np.where(walls, WALL, FREE).astype(np.uint8)
+        inputs[:, 0], inputs[:, -1] = START, GOAL
+        labels, moves = rules.rule_labels(inputs, self.height)
+        return self.named_samples(inputs[moves > 0], labels[moves > 0])
 
     def parse(self, text: str, where: str, *, answer: bool = False) -> np.ndarray:
         tokens, allowed = _QUESTION, _ALLOWED

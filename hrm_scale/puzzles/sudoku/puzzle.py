@@ -8,10 +8,12 @@ from typing import ClassVar
 
 import numpy as np
 
+from hrm_scale.base.counter import draws
 from hrm_scale.base.errors import DataError
 from hrm_scale.puzzles.base import (
     NO_SOLUTION,
     ONE_SOLUTION,
+    SAMPLES,
     SEVERAL_SOLUTIONS,
     UNCOUNTED,
     Fault,
@@ -180,6 +182,20 @@ class Sudoku(Puzzle):
 
     def _is_digit(self, boards: np.ndarray) -> np.ndarray:
         return np.asarray((boards > BLANK_TOKEN) & (boards <= self.height + BLANK_TOKEN))
+
+    def samples(self) -> list[Problem]:
+        """One solved pattern under random symmetries, three of five cells shown, where that leaves
+        one solution."""
+        box_height, box_width = self.boxes or (1, 1)
+        row, column = np.divmod(np.arange(self.cells), self.width)
+        pattern = (row % box_height * box_width + row // box_height + column) % self.width
+        labels = np.tile((pattern + self.symbols.start).astype(np.uint8), (8 * SAMPLES, 1))
+        numbers = np.arange(1, len(labels) + 1)
+        _, labels = self.symmetry.augment(labels, labels, numbers * 0, numbers, seed=0)
+        hidden = draws(0, 0, labels.size).reshape(labels.shape) % np.uint64(5) < 2
+        inputs = np.where(hidden, np.uint8(BLANK_TOKEN), labels)
+        one = np.array([n == ONE_SOLUTION for n in self.count_solutions(list(inputs))])
+        return self.named_samples(inputs[one], labels[one])
 
     # --- text ---
 
