@@ -7,8 +7,10 @@ import base64
 import http.client
 import json
 import re
+import threading
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from email.message import Message
 from pathlib import Path
 from typing import Any
@@ -221,6 +223,30 @@ def test_groups_are_found_reading_no_further_than_needed(tmp_path: Path) -> None
     assert index.find(63) == index.run(63)
     assert index.find(64) is None
     assert sorted(read) == list(range(8)), "no record is looked into twice"
+
+
+@pytest.mark.parametrize("method", ["find", "run"])
+def test_a_group_is_found_while_another_request_reads_it(tmp_path: Path, method: str) -> None:
+    dataset = open_dataset(write_online(tmp_path / "d", size=4, examples=16, chunk_examples=8))
+    reader = dataset.reader("train")
+    columns, reading, go_on = reader.columns, threading.Event(), threading.Event()
+
+    def slow(record: int, names: Any) -> Any:
+        if record == 1:
+            reading.set()
+            go_on.wait(10)
+        return columns(record, names)
+
+    reader.columns = slow  # type: ignore[method-assign]
+    index = GroupIndex(reader, range(2))
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(getattr(index, method), 15)
+        assert reading.wait(10)
+        second = pool.submit(getattr(index, method), 15)
+        wait([second], timeout=0.1)
+        go_on.set()
+        found = first.result(), second.result()
+    assert [run.group for run in found] == [15, 15]
 
 
 def test_groups_of_many_puzzles(tmp_path: Path) -> None:

@@ -41,8 +41,11 @@ class GroupIndex:
 
     def run(self, ordinal: int) -> GroupRun | None:
         """The group at a place of the list; None behind its end."""
-        while self._ordinals[-1] <= ordinal:
-            if not self._scan():
+        while True:
+            looked = len(self._ordinals) - 1
+            if ordinal < self._ordinals[looked]:
+                break
+            if not self._has(looked):
                 return None
         at = bisect.bisect_right(self._ordinals, ordinal) - 1
         return self._run(at, ordinal - self._ordinals[at])
@@ -60,14 +63,13 @@ class GroupIndex:
         if record not in self._records:
             return None
         at = record - self._records.start
-        while len(self._starts) <= at:
-            self._scan()
+        self._has(at)
         inside = int(np.searchsorted(self._starts[at], row, side="right")) - 1
         return self._run(at, inside)
 
     def _search(self, values: list[np.ndarray], first: int, stop: int) -> GroupRun | None:
         at = 0
-        while at < len(values) or self._scan():
+        while self._has(at):
             found = np.flatnonzero((values[at] >= first) & (values[at] < stop))
             if len(found):
                 return self._run(at, int(found[0]))
@@ -84,18 +86,22 @@ class GroupIndex:
             stop=int(starts[inside + 1]),
         )
 
-    def _scan(self) -> bool:
-        """Look into one more record. False when all were seen."""
-        with self._lock:
-            at = len(self._starts)
-            if at == len(self._records):
-                return False
-            columns = self._reader.columns(self._records[at], self._columns)
-            groups = columns["groups"]
-            first = np.flatnonzero(np.append(True, groups[1:] != groups[:-1]))
-            if "puzzle_identifiers" in columns:
-                self._identifiers.append(columns["puzzle_identifiers"][first])
-            self._groups.append(groups[first])
-            self._starts.append(np.append(first, len(groups)).astype(np.int32))
-            self._ordinals.append(self._ordinals[-1] + len(first))
-            return True
+    def _has(self, at: int) -> bool:
+        """Is there a record number `at`? Then it was looked into, and all before it."""
+        while at < len(self._records):
+            with self._lock:
+                if at < len(self._ordinals) - 1:
+                    return True
+                self._scan()
+        return False
+
+    def _scan(self) -> None:
+        """Look into the next record."""
+        columns = self._reader.columns(self._records[len(self._starts)], self._columns)
+        groups = columns["groups"]
+        first = np.flatnonzero(np.append(True, groups[1:] != groups[:-1]))
+        if "puzzle_identifiers" in columns:
+            self._identifiers.append(columns["puzzle_identifiers"][first])
+        self._groups.append(groups[first])
+        self._starts.append(np.append(first, len(groups)).astype(np.int32))
+        self._ordinals.append(self._ordinals[-1] + len(first))
