@@ -157,8 +157,9 @@ function section(shown, place, isCurrent, named) {
   });
   if (slots.length) predictInto(place, slots, isCurrent);
   const more = shown.rows > shown.pairs.length ? `, the first ${shown.pairs.length} shown` : "";
-  const count = el("span", { className: "muted" }, `${plural(shown.rows, "pair")}${more}`);
-  const title = (named || shown.rows > 1) && el("h2", {}, named && `In split ${shown.split} `, count);
+  const count = `${plural(shown.rows, "pair")}${more}`;
+  const words = named ? [`In split ${shown.split} `, el("span", { className: "muted" }, count)] : [count];
+  const title = (named || shown.rows > 1) && el("h2", {}, words);
   const pairs = el("div", { className: "pairs" }, figures);
   pairs.style.setProperty("--side", side);
   return el("section", {}, title, pairs);
