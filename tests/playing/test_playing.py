@@ -14,12 +14,10 @@ import torch
 from benchmarks.tiny.data_sets import write_online
 from hrm_scale.base.errors import ConfigError, DataError, HrmError
 from hrm_scale.data import open_dataset
-from hrm_scale.data.read.tasks import DatasetTasks, colours_of
 from hrm_scale.evaluation.restore import restore
 from hrm_scale.models.act import refill
 from hrm_scale.playing.api import PlayApi
 from hrm_scale.playing.examples import open_examples
-from hrm_scale.puzzles.arc.grid import encode
 from tests.support.play_sets import KINDS, api_of, train_run
 from tests.support.viewer_sets import arc_set
 
@@ -278,27 +276,6 @@ def test_clues_that_contradict_each_other_are_found(apis: dict[str, PlayApi]) ->
     for puzzle in ("1" * 16, [1] * 15, [0] * 16, [True] * 16, [99] * 16, None):
         with pytest.raises(ConfigError, match="puzzle is not a list of 16 tokens"):
             apis["sudoku"].check({"puzzle": puzzle})
-
-
-@pytest.mark.parametrize("storage", ["online", "dense"])
-def test_arc_tasks_are_those_of_the_source(tmp_path: Path, storage: str) -> None:
-    tasks = DatasetTasks(arc_set(tmp_path, storage))
-    assert tasks.names == ["aa11", "bb22", "cc33", "dd44", "ee55"]
-    for name in tasks.names:
-        (file,) = (tmp_path / "tasks").rglob(f"{name}.json")
-        source, shown = json.loads(file.read_text()), tasks.task(name)
-        assert shown["trained"] == (file.parent.name == "training")
-        assert shown["demonstrations"] == source["train"]
-        assert shown["tests"] == source["test"]
-    with pytest.raises(DataError, match=r"has no task 'aa1'.*Did you mean"):
-        tasks.task("aa1")
-
-
-def test_a_moved_grid_is_found() -> None:
-    grid = np.array([[0, 3], [0, 0], [9, 0]], np.uint8)
-    for row, column in ((0, 0), (4, 7), (27, 28)):
-        assert colours_of(encode(grid, row, column)).tolist() == grid.tolist()
-    assert colours_of(np.zeros(900, np.uint8)).tolist() == [[0]]
 
 
 def test_a_task_gets_its_identifier_only_from_the_data_it_was_trained_on(
