@@ -70,6 +70,8 @@ class LocalServer:
             http="h11",
             ws="none",
             timeout_keep_alive=60,
+            # A browser that reads no further must not keep the program from ending.
+            timeout_graceful_shutdown=5,
         )
         server = self
 

@@ -64,6 +64,21 @@ def test_a_puzzle_is_solved_over_http(server: PlayServer) -> None:
     assert lines[-1] == {"end": "done"}
 
 
+def test_closing_ends_what_is_being_solved(server: PlayServer) -> None:
+    other = PlayServer(server._api)
+    with running(other):
+        connection = http.client.HTTPConnection("127.0.0.1", other.port, timeout=20)
+        asked = json.dumps({"puzzle": "." * 16, "steps": 12}).encode()
+        connection.request("POST", "/api/solve", asked, JSON)
+        answer = connection.getresponse()
+        assert json.loads(answer.readline())["step"] == 1
+        other.close()
+        *_, last = answer.read().splitlines()
+        assert json.loads(last)["end"] in ("replaced", "done")
+    with pytest.raises(ConnectionRefusedError):
+        send(other, "/")
+
+
 def test_every_file_of_the_page_and_no_other(server: PlayServer) -> None:
     status, body, headers = send(server, "/")
     assert (status, body) == (200, page_files("play")["index.html"].read_bytes())
