@@ -98,7 +98,7 @@ class Board {
     cell.wrong = Boolean(state.marks[at]);
     cell.changed = Boolean(state.changed[at]);
     // A fill says it all, unless the token has an ink for its glyph.
-    cell.glyph = token === drawing.blank || (look.fill && !look.ink && !disc) || line ? "" : look.glyph.trim();
+    cell.glyph = token === drawing.blank || (look.fill && !look.ink && !disc) || line ? "" : look.glyph.trim().replace(".", "·");
     // What lies around a grid: padding, and the marks of its end.
     if (drawing.crop && !look.fill && !cell.glyph) cell.glyph = token ? "/" : "·";
     // An answer that leaves open what it should fill.
@@ -146,7 +146,7 @@ class Board {
       if (right !== undefined && right !== here) lines.push(`M${(column + 1) * CELL} ${row * CELL}v${CELL}`);
       if (below !== undefined && below !== here) lines.push(`M${column * CELL} ${(row + 1) * CELL}h${CELL}`);
     }
-    return lines.length ? [svg("path", { class: "thick", d: lines.join("") })] : [];
+    return lines.length ? [svg("path", { class: drawing.regions ? "thick regions" : "thick", d: lines.join("") })] : [];
   }
 
   /** The line through all cells of a path, and the discs at its ends. */
@@ -194,7 +194,7 @@ class Board {
     const parts = [];
     const heat = fill.startsWith("#") ? 0.65 * CELL * (this.state.heat[at] || 0) : 0;
     if (heat > 0) parts.push(svg("path", { class: "corner", "data-at": at, d: `M${x} ${y}h${heat}l${-heat} ${heat}z` }));
-    if (wrong && (fill || look.fill || disc)) parts.push(square("ring", 0.9), square("ring inner", 2.2));
+    if (wrong && (fill || look.fill || disc)) parts.push(square("ring inner", 1.2), square("ring", 1.2));
     if (changed && (wrong || !soft)) parts.push(svg("rect", { class: "strip", "data-at": at, x: x + 3.5, y: y + 0.79 * CELL, width: CELL - 7, height: 0.1 * CELL, rx: 0.5 }));
     return parts;
   }
