@@ -1,9 +1,10 @@
 """Tensors in safetensors files: written in one pass with their hash, read one at a time.
 
 The format is the public safetensors one (8-byte little-endian header length, JSON header, raw
-little-endian data); any safetensors library opens the files. Writing is done here rather than by
-the library because one pass then gives the bytes, their sha256 and an fsync, with no more than one
-tensor copied to host memory at a time.
+little-endian data); any safetensors library opens the files. Files are not written by
+`safetensors.torch.save_file`: it copies all tensors of a GPU to the host at once, refuses strided
+and shared tensors, has no fsync, and needs a second read for the sha256. Headers are not read by
+`safe_open`: it accepts names given twice, names that do not print, and headers of 100 MB.
 """
 
 from __future__ import annotations

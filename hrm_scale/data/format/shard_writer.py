@@ -1,4 +1,8 @@
-"""Write records into USTAR shards whose bytes depend on nothing but their content."""
+"""Write records into USTAR shards whose bytes depend on nothing but their content.
+
+Not by `webdataset.TarWriter`: it pads every archive to 10 KiB, which would change the sha256 of all
+shards and so the fingerprint of every data set, and it reports neither offsets nor hashes.
+"""
 
 from __future__ import annotations
 
