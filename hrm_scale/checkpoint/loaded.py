@@ -10,7 +10,7 @@ from hrm_scale.base.errors import CheckpointError
 from hrm_scale.base.untrusted import parse_json, read_bytes
 from hrm_scale.checkpoint.discovery import resolve, verify
 from hrm_scale.checkpoint.manifest import MAX_DOCUMENT_BYTES, Manifest, read_manifest
-from hrm_scale.checkpoint.state_check import state_problem, versions_problem
+from hrm_scale.checkpoint.state_check import Versions, document_problem, state_problem
 from hrm_scale.checkpoint.tensor_file import TensorFile
 
 Verification = Literal["sha256", "size", "none"]
@@ -78,7 +78,7 @@ def read_checkpoint(path: Path, *, check: Verification = "sha256") -> LoadedChec
     )
     for name, problem in (
         ("state", state_problem(state, manifest.step)),
-        ("versions", versions_problem(versions)),
+        ("versions", document_problem(versions, Versions)),
     ):
         if problem is not None:
             raise CheckpointError(f"{folder / name}.json is damaged: {problem}")

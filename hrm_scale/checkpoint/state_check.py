@@ -8,135 +8,133 @@ Keys that are not known pass: later versions add some.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, ValidationError
 
 from hrm_scale.base.untrusted import printable
 from hrm_scale.checkpoint.manifest import MAX_STEP, brief
 
-# What a value is not, in words; None when it is as it should be.
-Check = Callable[[Any], str | None]
-
 _MAX_SIZE = (1 << 31) - 1  # identifiers and tokens are int32 in training
-_MAX_SECONDS = 1e12
-_MAX_TEXT = 1 << 16
 _SHOWN = 200  # characters of a name in a message
 
 
-def _whole(low: int, high: int) -> Check:
-    def check(value: Any) -> str | None:
-        inside = type(value) is int and low <= value <= high
-        return None if inside else f"a whole number from {low} to {high}"
-
-    return check
+def _fits_float(value: Any) -> Any:
+    if isinstance(value, int) and abs(value) > MAX_STEP:
+        raise ValueError(f"expected a number up to {MAX_STEP}")
+    return value
 
 
-def _real(low: float, high: float) -> Check:
-    def check(value: Any) -> str | None:
-        inside = type(value) in (int, float) and low <= value <= high
-        return None if inside else f"a number from {low:g} to {high:g}"
-
-    return check
-
-
-def _sum(value: Any) -> str | None:
-    # Sums of losses may be NaN or infinite; whole numbers must fit a float.
-    known = type(value) is float or (type(value) is int and abs(value) <= MAX_STEP)
-    return None if known else "a number"
+Count = Annotated[int, Field(ge=0, le=MAX_STEP)]
+Size = Annotated[int, Field(ge=1, le=_MAX_SIZE)]
+Token = Annotated[int, Field(ge=0, le=_MAX_SIZE)]
+Seconds = Annotated[float, Field(ge=0, le=1e12)]
+# Sums of losses may be NaN or infinite; whole numbers must fit a float.
+Sum = Annotated[float, BeforeValidator(_fits_float)]
+# `str` would refuse the name of a folder that is not UTF-8.
+Text = Annotated[InstanceOf[str], Field(max_length=1 << 16)]
 
 
-def _text(value: Any) -> str | None:
-    return None if isinstance(value, str) and len(value) <= _MAX_TEXT else "text"
+class _Document(BaseModel):
+    model_config = ConfigDict(strict=True)
 
 
-def _flag(value: Any) -> str | None:
-    return None if isinstance(value, bool) else "true or false"
+class Position(_Document):
+    """The loader's state."""
+
+    v: Count
+    fingerprint: Text
+    seed: Annotated[int, Field(ge=0, lt=1 << 63)]
+    window: Annotated[int, Field(ge=1, le=MAX_STEP)] | None
+    epoch: Count
+    position: Count
 
 
-def _or_null(check: Check) -> Check:
-    def optional(value: Any) -> str | None:
-        return None if value is None or (wanted := check(value)) is None else f"{wanted}, or null"
+class DatasetFacts(_Document):
+    """What a model needs to know of the data it was trained on."""
 
-    return optional
-
-
-def _list(check: Check, what: str, count: int | None = None) -> Check:
-    def each(value: Any) -> str | None:
-        fits = isinstance(value, list) and (count is None or len(value) == count)
-        return None if fits and not any(map(check, value)) else f"a list of {what}"
-
-    return each
-
-
-class _Every:
-    """An object of any names whose values all pass one check."""
-
-    def __init__(self, check: Check) -> None:
-        self.check = check
+    kind: Text
+    storage: Text
+    vocab_size: Size
+    seq_len: Size
+    pad_id: Token
+    ignore_label_id: Annotated[int, Field(ge=-_MAX_SIZE, le=_MAX_SIZE)] | None
+    blank_identifier_id: Token
+    num_puzzle_identifiers: Size
+    board: dict[str, Token]
+    fingerprint: Text
 
 
-Rule = Check | _Every | Mapping[str, Any]
+class Times(_Document):
+    """The clock's state."""
 
-_COUNT = _whole(0, MAX_STEP)
-_SIZE = _whole(1, _MAX_SIZE)
-_TOKEN = _whole(0, _MAX_SIZE)
-_SECONDS = _real(0.0, _MAX_SECONDS)
+    train: Seconds
+    paused: dict[str, Seconds]
+    steps: Count
+    rates: (
+        Annotated[
+            list[Annotated[float, Field(ge=1e-9, le=1e12)]], Field(min_length=2, max_length=2)
+        ]
+        | None
+    )
+    flops: Annotated[float, Field(ge=0, le=1e36)]
+    flops_per_second: Annotated[float, Field(ge=1e-9, le=1e24)] | None
 
-# As written by training (counters, clock) and by the loader (data).
-STATE: Mapping[str, Rule] = {
-    "step": _COUNT,
-    "samples": _COUNT,
-    "sum_steps": _COUNT,
-    "evaluated": _COUNT,
-    "finished": _COUNT,
-    "sums": _Every(_list(_sum, "numbers, one a rank")),
-    "command": _text,
-    "folder": _text,
-    "data": {
-        "v": _COUNT,
-        "fingerprint": _text,
-        "seed": _whole(0, (1 << 63) - 1),
-        "window": _or_null(_whole(1, MAX_STEP)),
-        "epoch": _COUNT,
-        "position": _COUNT,
-    },
-    "dataset": {
-        "kind": _text,
-        "storage": _text,
-        "vocab_size": _SIZE,
-        "seq_len": _SIZE,
-        "pad_id": _TOKEN,
-        "ignore_label_id": _or_null(_whole(-_MAX_SIZE, _MAX_SIZE)),
-        "blank_identifier_id": _TOKEN,
-        "num_puzzle_identifiers": _SIZE,
-        "board": _Every(_TOKEN),
-        "fingerprint": _text,
-    },
-    "clock": {
-        "train": _SECONDS,
-        "paused": _Every(_SECONDS),
-        "steps": _COUNT,
-        "rates": _or_null(_list(_real(1e-9, 1e12), "two numbers above 0", 2)),
-        "flops": _real(0.0, 1e36),
-        "flops_per_second": _or_null(_real(1e-9, 1e24)),
-    },
-    "guards": {
-        "skipped": _COUNT,
-        "rollbacks": _COUNT,
-        "recent": _list(_COUNT, "step numbers"),
-        "losses": _list(_sum, "numbers"),
-        "in_spike": _flag,
-    },
-    "early_stopping": {
-        "metric": _text,
-        "best": _or_null(_sum),
-        "best_step": _or_null(_COUNT),
-        "waited": _COUNT,
-    },
-}
 
-_GIT: Mapping[str, Rule] = {"commit": _text, "changed": _flag}
-VERSIONS: Mapping[str, Rule] = {"python": _text, "packages": _Every(_text), "git": _GIT}
+class GuardState(_Document):
+    skipped: Count
+    rollbacks: Count
+    recent: list[Count]
+    losses: list[Sum]
+    in_spike: bool
+
+
+class Patience(_Document):
+    """Early stopping's state."""
+
+    metric: Text
+    best: Sum | None
+    best_step: Count | None
+    waited: Count
+
+
+class State(_Document):
+    """`state.json` as training writes it."""
+
+    step: Count
+    samples: Count
+    sum_steps: Count
+    evaluated: Count
+    finished: Count
+    sums: dict[str, list[Sum]]
+    command: Text
+    folder: Text
+    data: Position
+    dataset: DatasetFacts
+    clock: Times
+    guards: GuardState
+    early_stopping: Patience
+
+
+class ModelFacts(_Document):
+    """What the `config.json` of a model folder says beside its settings."""
+
+    step: Count
+    dataset: DatasetFacts
+
+
+class Git(_Document):
+    commit: Text
+    changed: bool
+
+
+class Versions(_Document):
+    """`versions.json`; `git` is null outside of a clone."""
+
+    python: Text | None = None
+    packages: dict[str, Text] | None = None
+    git: Git | None = None
 
 
 def state_problem(state: Mapping[str, Any], step: int) -> str | None:
@@ -145,7 +143,8 @@ def state_problem(state: Mapping[str, Any], step: int) -> str | None:
     step: what the manifest says. Missing keys are not a problem here: not every checkpoint is
     one to train on from (`missing_key`).
     """
-    if (problem := _problem(state, STATE, "")) is not None:
+    problems = _problems(state, State)
+    if (problem := next((text for _, text, missing in problems if not missing), None)) is not None:
         return problem
     if state.get("step", step) != step:
         return f"step is {state['step']}, the manifest says {step}"
@@ -155,42 +154,27 @@ def state_problem(state: Mapping[str, Any], step: int) -> str | None:
     return None
 
 
-def versions_problem(versions: Mapping[str, Any]) -> str | None:
-    """The same for `versions.json`; `git` is null outside of a clone."""
-    present = {name: value for name, value in versions.items() if value is not None}
-    if (problem := _problem(present, VERSIONS, "")) is not None:
-        return problem
-    git = present.get("git", {})
-    missing = missing_key(git, _GIT) if git else None
-    return None if missing is None else f"git.{missing} is missing"
+def document_problem(values: Mapping[str, Any], model: type[BaseModel]) -> str | None:
+    """The first value of a document that is missing or not what it must be; None when none is."""
+    return next((text for _, text, _ in _problems(values, model)), None)
 
 
-def missing_key(values: Mapping[str, Any], rules: Mapping[str, Rule] = STATE) -> str | None:
-    """The first key (dotted) that the rules have and the values lack; None when all are there.
-
-    A value of null has no keys to miss.
-    """
-    for name, rule in rules.items():
-        if name not in values:
-            return name
-        if isinstance(rule, Mapping) and isinstance(values[name], Mapping):
-            inner = missing_key(values[name], rule)
-            if inner is not None:
-                return f"{name}.{inner}"
-    return None
+def missing_key(state: Mapping[str, Any]) -> str | None:
+    """The first key (dotted) that a `state.json` lacks; None when all are there."""
+    return next((where for where, _, missing in _problems(state, State) if missing), None)
 
 
-def _problem(values: Mapping[str, Any], rules: Mapping[str, Rule], prefix: str) -> str | None:
-    for name, rule in rules.items():
-        if name not in values:
-            continue
-        value, where = values[name], f"{prefix}{name}"
-        if isinstance(rule, Mapping | _Every):
-            if not isinstance(value, dict):
-                return f"{where} is {brief(value)}, expected an object"
-            inner = rule if isinstance(rule, Mapping) else dict.fromkeys(value, rule.check)
-            if (problem := _problem(value, inner, f"{where}.")) is not None:
-                return problem
-        elif (wanted := rule(value)) is not None:
-            return f"{printable(where, _SHOWN)} is {brief(value)}, expected {wanted}"
-    return None
+def _problems(values: Mapping[str, Any], model: type[BaseModel]) -> Iterator[tuple[str, str, bool]]:
+    """(dotted key, what is wrong with it, is it only missing) in the order of the model."""
+    try:
+        model.model_validate(values)
+    except ValidationError as error:
+        for item in error.errors(include_url=False):
+            where = printable(".".join(map(str, item["loc"])), _SHOWN)
+            if item["type"] == "missing":
+                yield where, f"{where} is missing", True
+                continue
+            expected = "expected an object"
+            if item["type"] not in ("model_type", "dict_type"):
+                expected = item["msg"].replace("Input should be", "expected")
+            yield where, f"{where} is {brief(item['input'])}: {expected}", False

@@ -16,7 +16,7 @@ from hrm_scale.base.errors import CheckpointError
 from hrm_scale.base.untrusted import parse_json, read_bytes
 from hrm_scale.checkpoint import write_tensors
 from hrm_scale.checkpoint.manifest import MAX_DOCUMENT_BYTES
-from hrm_scale.checkpoint.state_check import STATE, missing_key, state_problem
+from hrm_scale.checkpoint.state_check import ModelFacts, document_problem
 from hrm_scale.checkpoint.tensor_file import TensorFile
 from hrm_scale.config.saved import from_dict, to_dict
 from hrm_scale.data.format.meta import DatasetMeta
@@ -64,14 +64,8 @@ def read_hub_folder(path: Path) -> Portable:
             f"{file}: schema {str(schema)[:20]} is not the one this program reads, {SCHEMA}: use"
             " the version of hrm_scale that wrote it"
         )
-    step = content.get("step")
-    facts = {"dataset": content.get("dataset"), "step": step}
-    missing = "step" if type(step) is not int else None
-    problem = state_problem(facts, step if type(step) is int else 0)
-    if missing is None and problem is None:
-        missing = missing_key(facts, {"dataset": STATE["dataset"]})
-    if missing or problem:
-        raise CheckpointError(f"{file} is damaged: {problem or f'{missing} is missing'}")
+    if (problem := document_problem(content, ModelFacts)) is not None:
+        raise CheckpointError(f"{file} is damaged: {problem}")
     recipe, arch = content.get("recipe"), content.get("arch")
     if not isinstance(recipe, dict) or not isinstance(arch, dict):
         raise CheckpointError(f"{file} is damaged: arch and recipe are no objects")
@@ -93,7 +87,7 @@ def read_hub_folder(path: Path) -> Portable:
         table = rows[TABLE].float()
     tensors = {name: held[name].float() for name in held}
     weights = "averaged" if content.get("weights") == "averaged" else "raw"
-    return Portable(tensors, table, run, meta, int(content["step"]), weights, str(path))
+    return Portable(tensors, table, run, meta, content["step"], weights, str(path))
 
 
 def _document(file: Path) -> dict[str, Any]:

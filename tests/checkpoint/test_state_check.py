@@ -31,7 +31,7 @@ from hrm_scale.checkpoint import (
     read_checkpoint,
     require_resumable,
 )
-from hrm_scale.checkpoint.state_check import STATE
+from hrm_scale.checkpoint.state_check import State
 from hrm_scale.checkpoint.tensor_file import write_tensors
 from hrm_scale.config.compose import compose
 from hrm_scale.config.saved import from_dict, to_dict
@@ -191,7 +191,7 @@ def test_any_edited_value_gives_a_model_or_the_exit_code_of_checkpoints(
     assert not message or message.isprintable()
 
 
-@pytest.mark.parametrize("key", sorted(STATE))
+@pytest.mark.parametrize("key", sorted(State.model_fields))
 def test_a_missing_key_is_named(trained: tuple[Path, Path], tmp_path: Path, key: str) -> None:
     folder = edited(
         trained[1],
