@@ -98,7 +98,7 @@ class Board {
     cell.wrong = Boolean(state.marks[at]);
     cell.changed = Boolean(state.changed[at]);
     // A fill says it all, unless the token has an ink for its glyph.
-    cell.glyph = token === drawing.blank || (look.fill && !look.ink && !disc) || line ? "" : look.glyph.trim().replace(".", "·");
+    cell.glyph = token === drawing.blank || (look.fill && !look.ink && !disc) || line ? "" : look.glyph.trim();
     // What lies around a grid: padding, and the marks of its end.
     if (drawing.crop && !look.fill && !cell.glyph) cell.glyph = token ? "/" : "·";
     // An answer that leaves open what it should fill.
@@ -177,7 +177,7 @@ class Board {
     const { drawing } = this;
     return this.cells.filter((cell) => cell.glyph).map((cell) => {
       const names = [cell.given ? "given" : "answer", cell.wrong && cell.soft && !cell.disc && "wrong", drawing.crop && "outside"].filter(Boolean);
-      const text = svg("text", { class: names.join(" "), "data-at": cell.at, x: (cell.column + 0.5) * CELL, y: (cell.row + 0.71) * CELL }, cell.glyph);
+      const text = svg("text", { class: names.join(" "), "data-at": cell.at, x: (cell.column + 0.5) * CELL, y: (cell.row + (cell.glyph === "." ? 0.56 : 0.71)) * CELL }, cell.glyph);
       const { look, fill } = cell;
       if (look.ink) text.style.fill = colour(look.ink);
       else if (fill.startsWith("#")) text.style.fill = contrast(fill);
