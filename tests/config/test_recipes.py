@@ -59,7 +59,7 @@ def test_the_header_has_every_part_and_its_numbers_are_true(name: str) -> None:
         assert f" {part} " in text
     steps, samples, flops = length_and_work(compose([f"experiment={name}"]).run)
     assert f"{steps:,} steps = {samples:,} samples" in text
-    assert f"{flops / 1e9:,.1f} GFLOP an example and step" in text
+    assert f"{flops / 1e9:,.1f} GFLOP per example and step" in text
     assert f"{samples * flops:.2e} FLOP in all".replace("e+", "e") in text
 
 
