@@ -7,6 +7,7 @@ They are handed on in the environment, so that processes that a program starts k
 from __future__ import annotations
 
 import os
+import shlex
 
 from hrm_scale.base.errors import ConfigError
 
@@ -30,7 +31,21 @@ def take_plugins(arguments: list[str]) -> list[str]:
         if not os.path.isfile(file):
             raise ConfigError(f"{_OPTION} {file}: no such file: give a Python file with a kind")
     if files:
-        known = [*filter(None, os.environ.get(PUZZLE_FILES, "").split(os.pathsep))]
+        known = plugin_files()
         new = [path for path in map(os.path.abspath, files) if path not in known]
         os.environ[PUZZLE_FILES] = os.pathsep.join([*known, *new])
     return rest
+
+
+def plugin_files() -> list[str]:
+    """The files of `--puzzle`, as they were given to this process or its parent."""
+    return [*filter(None, os.environ.get(PUZZLE_FILES, "").split(os.pathsep))]
+
+
+def plugin_words() -> str:
+    """` --puzzle FILE` for each file, to be appended to a command that needs them as well."""
+    words = []
+    for file in plugin_files():
+        near = os.path.relpath(file)
+        words += [_OPTION, file if near.startswith(os.pardir) else near]
+    return "".join(f" {shlex.quote(word)}" for word in words)

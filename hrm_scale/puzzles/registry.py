@@ -11,7 +11,6 @@ import functools
 import importlib
 import importlib.util
 import inspect
-import os
 import sys
 from collections.abc import Mapping
 from importlib import metadata
@@ -21,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from hrm_scale.base.errors import ConfigError, nearest
-from hrm_scale.base.plugins import PUZZLE_FILES
+from hrm_scale.base.plugins import plugin_files
 from hrm_scale.puzzles.base import Puzzle, recognised
 from hrm_scale.puzzles.unknown import unknown
 
@@ -97,17 +96,13 @@ def record_of(puzzle: Puzzle) -> dict[str, str]:
         return {}
     module = sys.modules[type(puzzle).__module__]
     file = str(getattr(module, "__file__", "") or module.__name__)
-    source = Path(file).name if file in _files() else module.__name__
+    source = Path(file).name if file in plugin_files() else module.__name__
     return {"source": source, "class": type(puzzle).__qualname__}
 
 
 def kinds() -> dict[str, type[Puzzle]]:
     """All kinds by name. ConfigError for a plug-in that cannot be used."""
-    return _kinds(_files())
-
-
-def _files() -> tuple[str, ...]:
-    return tuple(filter(None, os.environ.get(PUZZLE_FILES, "").split(os.pathsep)))
+    return _kinds(tuple(plugin_files()))
 
 
 @functools.cache

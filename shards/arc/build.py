@@ -3,35 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-import hrm_scale
 from hrm_scale.base.progress import say
-from hrm_scale.data.format.meta import DatasetMeta
+from hrm_scale.data.format.meta import AUGMENTATIONS_FILE, TEST_PUZZLES_FILE, npy_header
 from hrm_scale.data.format.writer import DatasetWriter, check_output_dir, identifiers_json
-from hrm_scale.puzzles.arc.grid import CELLS, SIDE, VOCABULARY
+from hrm_scale.puzzles.arc.grid import SIDE
+from hrm_scale.puzzles.arc.puzzle import Arc
 
+from ..builder.request import Request as BuilderRequest
+from ..builder.writing import builder_record, meta_of
 from .collect import Collection, collect
 from .read import read_folders, read_kaggle
 from .task import Task
 from .variants import Variants, choose_variants
 from .write import laid_out, split_rows, test_puzzles_json, write_dense, write_online
 
-BUILDER_VERSION = 1
-TABLE_FILE, TEST_PUZZLES_FILE = "augmentations.npy", "test_puzzles.json"
 CODEC_OF_STORAGE = {"online": "none", "dense": "zst"}
 
 
-@dataclass(frozen=True)
-class Request:
-    """The builder's arguments, checked for sense; names are those of the command line."""
-
-    output_dir: Path
+@dataclass(frozen=True, kw_only=True)
+class Request(BuilderRequest):
     dataset_dirs: tuple[Path, ...] = ()
     input_file_prefix: str | None = None
     subsets: tuple[str, ...] = ()
@@ -41,12 +35,11 @@ class Request:
     storage: str = "online"
     compression: str | None = None
     exclude_leaks: bool = False
-    overwrite: bool = False
+
+    not_recorded = (*BuilderRequest.not_recorded, "dataset_dirs", "input_file_prefix", "subsets")
 
     def recorded(self) -> dict[str, Any]:
-        """What goes into dataset.json: everything that shapes the data, no path of the machine."""
-        names = ("test_set_name", "num_aug", "seed", "storage", "exclude_leaks")
-        return {name: getattr(self, name) for name in names} | {"compression": self.codec}
+        return super().recorded() | {"compression": self.codec}
 
     @property
     def codec(self) -> str:
@@ -88,30 +81,19 @@ def build(request: Request) -> Built:
 
 def _write(request: Request, built: Built, read: list[Task]) -> None:
     tasks, variants = built.collection.tasks, built.variants
-    table = _npy(variants.table)
+    table = npy_header("|u1", variants.table.shape) + variants.table.tobytes()
     runs = variants.runs(tasks)
-    meta = DatasetMeta(
-        kind="arc",
-        storage=request.storage,
-        vocab_size=VOCABULARY,
-        seq_len=CELLS,
-        pad_id=0,
-        ignore_label_id=0,
-        blank_identifier_id=0,
+    meta = meta_of(
+        Arc.of_size(SIDE),
+        builder_record("arc", request, origin={"subsets": _origin(read)}),
+        request.storage,
         num_puzzle_identifiers=built.identifiers,
-        board={"height": SIDE, "width": SIDE},
         augmentation={
             "kind": "arc",
             "count": request.num_aug,
             "seed": request.seed,
             "table_sha256": hashlib.sha256(table).hexdigest(),
             "names_sha256": hashlib.sha256(identifiers_json(runs)).hexdigest(),
-        },
-        builder={
-            "name": "shards.arc",
-            "arguments": request.recorded(),
-            "versions": {"builder": BUILDER_VERSION, "hrm_scale": hrm_scale.__version__},
-            "origin": {"subsets": _origin(read)},
         },
         extra={"augmented": built.augmented, "tasks": _described(request, built)},
     )
@@ -124,7 +106,7 @@ def _write(request: Request, built: Built, read: list[Task]) -> None:
             write_dense(writer, rows, tasks, variants, stripes=stripes, seed=request.seed)
         else:
             write_online(writer, rows, variants)
-        writer.write_file(TABLE_FILE, table)
+        writer.write_file(AUGMENTATIONS_FILE, table)
         writer.write_file(TEST_PUZZLES_FILE, test_puzzles_json(tasks))
         writer.write_identifiers(runs)
 
@@ -161,9 +143,3 @@ def _origin(read: list[Task]) -> dict[str, dict[str, Any]]:
         }
         for subset, found in sorted(subsets.items())
     }
-
-
-def _npy(array: np.ndarray) -> bytes:
-    stream = io.BytesIO()
-    np.lib.format.write_array(stream, array, version=(1, 0), allow_pickle=False)
-    return stream.getvalue()

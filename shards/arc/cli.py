@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hrm_scale.base.command_line import Parser, natural
 from hrm_scale.base.errors import ConfigError
+
+from ..builder import command
 
 if TYPE_CHECKING:
     from .build import Built, Request
@@ -20,9 +21,6 @@ examples:
   python -m shards.arc --dataset-dirs ARC-AGI-2/data --output-dir data/arc-2-aug-1000
   python -m shards.arc --input-file-prefix kaggle/combined/arc-agi \\
       --subsets training2 evaluation2 concept --test-set-name evaluation2
-
-exit codes: 0 built, 2 wrong arguments, 3 unusable data, 5 no disk space;
-after an error nothing is left half-written
 """
 _NAMES_SHOWN = 5
 
@@ -37,12 +35,9 @@ def main(argv: list[str]) -> int:
     for line in _notes(request, built):
         say(f"note: {line}")
     train, test = built.augmented["train"], built.augmented["test"]
-    directory = request.output_dir
     say(
-        f"built {directory} ({request.storage}): {built.identifiers} identifiers · train "
-        f"{_counts(train)} · test {_counts(test)} · next: "
-        f"`python -m tools.shards info {directory}`, then "
-        f"`python -m hrm_scale.train data_path={directory}`"
+        f"built {request.output_dir} ({request.storage}): {built.identifiers} identifiers · train "
+        f"{_counts(train)} · test {_counts(test)} · {command.next_steps(request.output_dir)}"
     )
     return 0
 
@@ -93,11 +88,8 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(
-        prog="python -m shards.arc",
-        description="Build an ARC data set of tar shards. Same arguments, same bytes.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command.builder_parser(
+        "arc", "Build an ARC data set of tar shards.", _EXAMPLES, "data/arc-aug-1000"
     )
     add = parser.add_argument
     add(
@@ -120,28 +112,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SUBSET",
         help="the subset whose test pairs are asked, not trained on (default %(default)s)",
     )
-    add(
-        "--output-dir",
-        type=Path,
-        default=Path("data/arc-aug-1000"),
-        metavar="DIR",
-        help="folder to make (default %(default)s)",
-    )
-    add(
-        "--num-aug",
-        type=natural,
-        default=1000,
-        metavar="N",
-        help="variants of each task beside itself (default %(default)s)",
-    )
-    add("--seed", type=natural, default=42, metavar="S", help="of all choices (default 42)")
-    add(
-        "--storage",
-        choices=["online", "dense"],
-        default="online",
-        help="online: store originals, augment while training (default, small); "
-        "dense: store every variant",
-    )
+    command.add_augmentation(add, "variants of each task", default=1000)
+    command.add_seed(add, default=42)
     add(
         "--compression",
         choices=["none", "zst"],
@@ -152,7 +124,6 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="leave out training tasks that hold a test pair of an evaluation task",
     )
-    add("--overwrite", action="store_true", help="replace an existing data set in --output-dir")
     return parser
 
 
@@ -175,17 +146,8 @@ def _request(arguments: argparse.Namespace) -> Request:
         )
     if problems:
         raise ConfigError(*problems)
-    dirs = arguments.dataset_dirs
+    dirs = arguments.dataset_dirs or map(Path, _DEFAULT_DIRS)
     return Request(
-        output_dir=arguments.output_dir,
-        dataset_dirs=tuple(map(Path, _DEFAULT_DIRS) if dirs is None else dirs),
-        input_file_prefix=arguments.input_file_prefix,
-        subsets=tuple(arguments.subsets or ()),
-        test_set_name=arguments.test_set_name,
-        num_aug=arguments.num_aug,
-        seed=arguments.seed,
-        storage=arguments.storage,
-        compression=arguments.compression,
-        exclude_leaks=arguments.exclude_leaks,
-        overwrite=arguments.overwrite,
+        **command.given(arguments)
+        | {"dataset_dirs": tuple(dirs), "subsets": tuple(arguments.subsets or ())}
     )

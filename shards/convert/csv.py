@@ -10,7 +10,7 @@ import numpy as np
 
 from hrm_scale.base.errors import ConfigError, DataError
 
-from ..source.csv_rows import Problems, decode, file_sha256, read_rows
+from ..builder.csv_rows import Problems, decode, file_sha256, read_rows
 from .request import Request
 from .rows import Piece
 

@@ -15,7 +15,7 @@ from hrm_scale.base.errors import DataError
 from hrm_scale.base.untrusted import open_regular
 from hrm_scale.data.format.members import MemberError
 
-from ..source.csv_rows import file_sha256
+from ..builder.csv_rows import file_sha256
 from .field import MAX_FIELD_BYTES, Field, find_fields, parse_field
 from .request import Request
 from .rows import Piece

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hrm_scale.base.errors import DataError
 
-from ..source.csv_rows import file_sha256, read_rows
+from ..builder.csv_rows import file_sha256, read_rows
 from .archive import read_tasks
 from .sources import LICENCE, Source, digest_of
 

@@ -22,7 +22,7 @@ from hrm_scale.base.progress import Progress, say
 from hrm_scale.base.redaction import redact
 from hrm_scale.data.format.meta import read_json
 
-from ..source.csv_rows import file_sha256
+from ..builder.csv_rows import file_sha256
 from .check import check_csv, checked_tasks
 from .http import download
 from .sources import ARCHIVE, Source

@@ -3,54 +3,46 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from hrm_scale.base.command_line import Parser, natural, positive, workers
+from hrm_scale.base.command_line import positive, whole_number, workers
 
-from ..source.options import add_amounts, check_source
+from ..builder import command
 
 if TYPE_CHECKING:
-    from .build import Built, Request
+    from .build import Built
 
 _EXAMPLES = """\
 examples:
   python -m shards.maze --output-dir data/maze-30x30-hard
   python -m shards.maze --output-dir data/mine --source csv --input mazes/
   python -m shards.maze --output-dir data/maze-made --source generate --size 30 --count 1000
-
-exit codes: 0 built, 2 wrong arguments, 3 unusable data, 5 no network or no disk space;
-after an error nothing is left half-written
 """
-_ONLY_GENERATE = ("size", "count", "min_path", "jobs")
 _SMALLEST, _LARGEST = 4, 64
 
 
 def main(argv: list[str]) -> int:
-    request = _request(_parser().parse_args(argv))
+    arguments = _parser().parse_args(argv)
     from hrm_scale.base.progress import say
 
-    from .build import build
+    from .build import Request, build, statistics
 
+    command.check_source(arguments, (*Request.only_generate, "jobs"))
+    request = Request(**command.given(arguments))
     built = build(request)
-    for line in _summary(built, request.aug):
+    for line in _summary(built, {s: statistics(m) for s, m in built.splits.items()}, request.aug):
         say(line)
-    counts = " and ".join(f"{len(mazes)} {split}" for split, mazes in built.splits.items())
-    directory = request.output_dir
-    say(
-        f"built {directory}: {counts} mazes, of train {8 if request.aug else 1} stored for each · "
-        f"next: `python -m tools.shards info {directory}`, then "
-        f"`python -m hrm_scale.train data_path={directory}`"
-    )
+    kept = f"of train {8 if request.aug else 1} stored for each"
+    say(command.built(request.output_dir, built.splits, "mazes", kept))
     return 0
 
 
-def _summary(built: Built, aug: str | None) -> list[str]:
+def _summary(built: Built, statistics: dict[str, Any], aug: str | None) -> list[str]:
     lines = []
     for split, mazes in built.splits.items():
         numbers = [
             f"{name} " + ", ".join(f"{key} {value:g}" for key, value in values.items())
-            for name, values in mazes.statistics().items()
+            for name, values in statistics[split].items()
         ]
         following = round(built.following[split] * len(mazes))
         lines.append(
@@ -72,41 +64,24 @@ def _summary(built: Built, aug: str | None) -> list[str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(
-        prog="python -m shards.maze",
-        description="Build a data set of mazes in tar shards. Same arguments, same bytes.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command.builder_parser(
+        "maze", "Build a data set of mazes in tar shards.", _EXAMPLES, "data/maze-30x30-hard-1k"
     )
     add = parser.add_argument
-    add(
-        "--output-dir",
-        type=Path,
-        default=Path("data/maze-30x30-hard-1k"),
-        metavar="DIR",
-        help="folder to make (default data/maze-30x30-hard-1k)",
-    )
-    add(
-        "--source",
-        choices=["hf", "csv", "generate"],
-        default="hf",
-        help="hf: Maze-Hard 30x30 from the Hugging Face hub (default); csv: your files; "
-        "generate: new mazes with the statistics of Maze-Hard",
-    )
-    add(
-        "--input",
-        type=Path,
-        metavar="PATH",
-        help="csv: a folder with train.csv and test.csv, or one file (train only, unless "
-        "--test-size splits it); columns question,answer; .csv or .csv.gz",
+    command.add_source(
+        add,
+        "Maze-Hard 30x30",
+        "new mazes with the statistics of Maze-Hard",
+        "question,answer",
     )
     add(
         "--size",
-        type=_size,
+        type=whole_number(_SMALLEST, _LARGEST),
         metavar="N",
         help=f"generate: cells per side, {_SMALLEST} to {_LARGEST} (default 30)",
     )
-    add_amounts(add, "mazes")
+    command.add_count(add, "mazes")
+    command.add_subsample(add, "mazes")
     add(
         "--min-path",
         type=positive,
@@ -128,39 +103,5 @@ def _parser() -> argparse.ArgumentParser:
         "labels are turned too, which breaks the rule that test labels follow; "
         "relabel: turned mazes are labelled anew by the rule",
     )
-    add("--seed", type=natural, default=0, metavar="S", help="of all random choices (default 0)")
-    add("--overwrite", action="store_true", help="replace an existing data set in --output-dir")
+    command.add_seed(add)
     return parser
-
-
-def _request(arguments: argparse.Namespace) -> Request:
-    """Check what belongs together. Raises ConfigError."""
-    from .build import Request
-    from .generate import default_min_path
-
-    check_source(arguments, _ONLY_GENERATE)
-    size = arguments.size or 30
-    return Request(
-        output_dir=arguments.output_dir,
-        source=arguments.source,
-        input=arguments.input,
-        size=size,
-        count=arguments.count or 1000,
-        min_path=arguments.min_path or default_min_path(size),
-        subsample_size=arguments.subsample_size,
-        test_size=arguments.test_size,
-        aug=arguments.aug,
-        seed=arguments.seed,
-        jobs=arguments.jobs or 1,
-        overwrite=arguments.overwrite,
-    )
-
-
-def _size(text: str) -> int:
-    value = int(text)
-    if not _SMALLEST <= value <= _LARGEST:
-        raise argparse.ArgumentTypeError(f"{text} is not in {_SMALLEST} to {_LARGEST}")
-    return value
-
-
-_size.__name__ = "whole number"

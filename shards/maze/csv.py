@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from hrm_scale.base.errors import DataError
+from hrm_scale.puzzles.maze.puzzle import Maze
 from hrm_scale.puzzles.maze.rules import CHARACTERS, bad_rows, row_problem
 from hrm_scale.puzzles.maze.wave import MAX_SIDE
 
-from ..source.csv_rows import Problems, decode, read_rows
-from .set import Mazes
+from ..builder.boards import Boards
+from ..builder.csv_rows import Problems, decode, read_rows
 
 COLUMNS = ("question", "answer")
 _LETTERS = {letter: token for token, letter in enumerate(CHARACTERS, 1)}
@@ -22,14 +23,14 @@ _QUESTION = {letter: token for letter, token in _LETTERS.items() if letter != "o
 
 def read_csv(
     path: Path, *, side: int | None = None, progress: Callable[[int], None] | None = None
-) -> Mazes:
+) -> Boards:
     """All mazes of a file, in its order. side: of the board it must have (default: by row 1).
 
     Blanks are cells wherever they stand: nothing is stripped. Raises DataError, one line, naming
     the rows that cannot be used.
     """
     problems = Problems(str(path))
-    parts: list[Mazes] = []
+    parts: list[Boards] = []
     total = 0
     for rows in read_rows(path, COLUMNS):
         if side is None:
@@ -41,7 +42,7 @@ def read_csv(
     problems.raise_if_any(total)
     if not parts:
         raise DataError(f"{path}: holds no mazes")
-    return Mazes.concatenate(parts)
+    return Boards.concatenate(parts)
 
 
 def _side_of(question: str, path: Path) -> int:
@@ -55,7 +56,7 @@ def _side_of(question: str, path: Path) -> int:
     return side
 
 
-def _parse(rows: list[tuple[str, ...]], before: int, side: int, problems: Problems) -> Mazes:
+def _parse(rows: list[tuple[str, ...]], before: int, side: int, problems: Problems) -> Boards:
     numbers = np.arange(before + 1, before + len(rows) + 1)
     inputs, labels = (
         decode(
@@ -75,4 +76,4 @@ def _parse(rows: list[tuple[str, ...]], before: int, side: int, problems: Proble
             problems.add(int(numbers[index]), text or "unusable")
     # The label of a sound record has one 'o' for each move but the last.
     moves = (labels == _LETTERS["o"]).sum(axis=1) + 1
-    return Mazes(side, inputs, labels, moves, numbers)
+    return Boards(Maze.of_size(side), inputs, labels, ratings=moves)

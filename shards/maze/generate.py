@@ -22,10 +22,11 @@ from hrm_scale.base.counter import below, draws, make_key
 from hrm_scale.base.errors import ConfigError
 from hrm_scale.puzzles.maze.layout import layout_keys
 from hrm_scale.puzzles.maze.paths import FREE, GOAL, START, WALL
+from hrm_scale.puzzles.maze.puzzle import Maze
 from hrm_scale.puzzles.maze.rules import rule_labels
 from hrm_scale.puzzles.maze.wave import far_cells, one_of, pack, peel, single, sizes, sweep, unpack
 
-from .set import Mazes
+from ..builder.boards import Boards, Distinct
 
 WALLS = (250, 450)
 """Fewest and most walls of a board of 900 cells; other boards have the same shares."""
@@ -59,7 +60,7 @@ def generate(
     min_path: int,
     jobs: int = 1,
     progress: Callable[[int], None] | None = None,
-) -> Mazes:
+) -> Boards:
     """`count` mazes with labels by the label rule, no two of one layout up to symmetry.
 
     The same for any number of processes `jobs`. Raises ConfigError when so many are not to be had.
@@ -72,30 +73,27 @@ def generate(
             f"moves: choose at most {longest} (practical are about {default_min_path(side)})"
         )
     size = _ROUND_OF_SMALL if side <= _SMALL else _ROUND
-    kept: list[np.ndarray] = []
-    seen: set[bytes] = set()
+    puzzle = Maze.of_size(side)
+    kept = Distinct(count, progress)
     tried, fruitless = 0, 0
     for questions in _rounds(partial(_one_round, side, seed, min_path, size), jobs):
         tried += size
-        fruitless += size
-        for question, key in zip(questions, layout_keys(questions, side), strict=True):
-            if key not in seen and len(kept) < count:
-                seen.add(key)
-                kept.append(question)
-                fruitless = 0
-        if progress is not None:
-            progress(len(kept))
-        if len(kept) == count:
+        before = kept.found
+        kept.add(
+            Boards(puzzle, questions, questions), np.array(layout_keys(questions, side), "S32")
+        )
+        fruitless = 0 if kept.found > before else fruitless + size
+        if not kept.missing:
             break
         if fruitless >= _FRUITLESS:
             raise ConfigError(
                 f"{count} mazes of {side}x{side} with --min-path {min_path} were asked for (--count"
-                f" plus --test-size), only {len(kept)} were found among {tried} layouts: ask for "
+                f" plus --test-size), only {kept.found} were found among {tried} layouts: ask for "
                 "fewer, a lower --min-path or a larger --size"
             )
-    inputs = np.stack(kept)
+    inputs = kept.boards().inputs
     labels, moves = rule_labels(inputs, side)
-    return Mazes(side, inputs, labels, moves, np.arange(1, count + 1))
+    return Boards(puzzle, inputs, labels, ratings=moves)
 
 
 def _rounds(one_round: Callable[[int], np.ndarray], jobs: int) -> Iterator[np.ndarray]:

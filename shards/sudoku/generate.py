@@ -8,11 +8,12 @@ import numpy as np
 
 from hrm_scale.base.counter import below, draws, make_key, permutation
 from hrm_scale.base.errors import ConfigError
-from hrm_scale.puzzles.sudoku.board import Geometry
+from hrm_scale.puzzles.sudoku.board import BLANK_TOKEN, Geometry
 from hrm_scale.puzzles.sudoku.classes import class_keys
+from hrm_scale.puzzles.sudoku.puzzle import Sudoku
 from hrm_scale.puzzles.sudoku.solver import candidates, propagate, search, solve, split_cell
 
-from .puzzles import Puzzles
+from ..builder.boards import Boards, Distinct
 
 SOURCE_NAME = "generated"
 # Streams of the counter generator; those below 100 belong to hrm_scale.data.
@@ -55,35 +56,25 @@ def generate(
     seed: int,
     min_difficulty: int = 0,
     progress: Callable[[int], None] | None = None,
-) -> Puzzles:
+) -> Boards:
     """`count` puzzles in random order; `ratings` holds the guesses our solver needs.
 
     Raises ConfigError when so many different puzzles are not to be found.
     """
-    kept: list[Puzzles] = []
-    seen = np.zeros(0, np.uint64)
-    have, fruitless, round_number, useful = 0, 0, 0, 0.8
-    while have < count:
-        wanted = min(_MOST_PER_ROUND, max(64, int((count - have) / useful)))
+    found = Distinct(count, progress)
+    fruitless, round_number, useful = 0, 0, 0.8
+    while found.missing:
+        wanted = min(_MOST_PER_ROUND, max(64, int(found.missing / useful)))
         fresh, keys = _one_round(wanted, geometry, _Stream(seed, geometry.size, round_number))
-        _, first = np.unique(keys, return_index=True)
-        new = np.zeros(len(keys), bool)
-        new[first] = True
-        new &= ~np.isin(keys, seen) & (fresh.ratings >= min_difficulty)
-        chosen = np.flatnonzero(new)[: count - have]
-        kept.append(fresh.take(chosen))
-        seen = np.concatenate([seen, keys[chosen]])
-        have += len(chosen)
+        assert fresh.ratings is not None
+        new = found.add(fresh, keys, usable=fresh.ratings >= min_difficulty)
         round_number += 1
         useful = max(0.8 * float(new.mean()), 0.01)
         fruitless = fruitless + 1 if new.sum() * 200 < wanted else 0
         if fruitless >= _FRUITLESS_ROUNDS:
-            raise ConfigError(_too_many(count, have, geometry, min_difficulty))
-        if progress is not None:
-            progress(have)
-    everything = Puzzles.concatenate(kept)
+            raise ConfigError(_too_many(count, found.found, geometry, min_difficulty))
     # The last ones found are the rare ones when puzzles run out: deal them to both splits.
-    return everything.take(permutation(make_key(_DEAL, seed, geometry.size), count))
+    return found.boards().take(permutation(make_key(_DEAL, seed, geometry.size), count))
 
 
 def _too_many(count: int, have: int, geometry: Geometry, min_difficulty: int) -> str:
@@ -96,23 +87,23 @@ def _too_many(count: int, have: int, geometry: Geometry, min_difficulty: int) ->
     )
 
 
-def _one_round(count: int, geometry: Geometry, stream: _Stream) -> tuple[Puzzles, np.ndarray]:
+def _one_round(count: int, geometry: Geometry, stream: _Stream) -> tuple[Boards, np.ndarray]:
     answers = full_boards(count, geometry, stream)
     low, high = CLUE_TARGETS[geometry.size]
     targets = low + below(stream.take(count), high - low + 1)
     questions = remove_clues(answers, targets, geometry, stream)
     result = solve(questions, geometry)
     assert (result.solutions == 1).all()
-    puzzles = Puzzles(
-        geometry=geometry,
-        questions=questions,
-        answers=answers,
+    offset = np.uint8(BLANK_TOKEN)
+    boards = Boards(
+        Sudoku.of_geometry(geometry),
+        questions + offset,
+        answers + offset,
         ratings=result.guesses.astype(np.int32),
         sources=np.zeros(count, np.uint8),
-        rows=np.arange(count),
         source_names=[SOURCE_NAME],
     )
-    return puzzles, class_keys(questions, answers, geometry)
+    return boards, class_keys(questions, answers, geometry)
 
 
 def full_boards(count: int, geometry: Geometry, stream: _Stream) -> np.ndarray:

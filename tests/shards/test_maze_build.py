@@ -14,17 +14,17 @@ from hrm_scale.data import open_dataset
 from hrm_scale.puzzles.maze.layout import turn
 from hrm_scale.puzzles.maze.paths import FREE, PATH, is_shortest_path
 from hrm_scale.puzzles.maze.rules import CHARACTERS, bad_rows, follows_rule, rule_labels
+from shards.builder.boards import Boards
 from shards.maze.cli import main
 from shards.maze.csv import read_csv
 from shards.maze.generate import generate
-from shards.maze.set import Mazes
 
 SIDE = 8
 COUNT = 24
 
 
 @pytest.fixture(scope="module")
-def mazes() -> Mazes:
+def mazes() -> Boards:
     return generate(COUNT, SIDE, seed=4, min_path=12)
 
 
@@ -32,10 +32,10 @@ def text(board: np.ndarray) -> str:
     return "".join(CHARACTERS[token - 1] for token in board)
 
 
-def rows_of(mazes: Mazes) -> list[list[str]]:
+def rows_of(mazes: Boards) -> list[list[str]]:
     return [
         ["made", text(q), text(a), str(n)]
-        for q, a, n in zip(mazes.inputs, mazes.labels, mazes.moves, strict=True)
+        for q, a, n in zip(mazes.inputs, mazes.labels, mazes.ratings, strict=True)
     ]
 
 
@@ -51,18 +51,18 @@ def columns(folder: Path, split: str) -> dict[str, np.ndarray]:
     return data.read(split, names, 0, data.split(split).examples)
 
 
-def test_a_file_is_read_as_it_stands(tmp_path: Path, mazes: Mazes) -> None:
+def test_a_file_is_read_as_it_stands(tmp_path: Path, mazes: Boards) -> None:
     path = write(tmp_path / "a.csv", rows_of(mazes))
     read = read_csv(path)
     assert (read.inputs == mazes.inputs).all()
     assert (read.labels == mazes.labels).all()
-    assert (read.moves == mazes.moves).all()
+    assert (read.ratings == mazes.ratings).all()
     # Blanks at both ends are cells.
     assert (mazes.inputs[:, 0] == FREE).any()
     assert (mazes.inputs[:, -1] == FREE).any()
 
 
-def test_builds_from_csv(tmp_path: Path, mazes: Mazes, capsys: pytest.CaptureFixture[str]) -> None:
+def test_builds_from_csv(tmp_path: Path, mazes: Boards, capsys: pytest.CaptureFixture[str]) -> None:
     rows = rows_of(mazes)
     write(tmp_path / "in" / "train.csv", [[q, a] for _, q, a, _ in rows[:20]], "question,answer")
     packed = write(tmp_path / "test.csv", rows[20:])
@@ -74,7 +74,7 @@ def test_builds_from_csv(tmp_path: Path, mazes: Mazes, capsys: pytest.CaptureFix
     train, test = columns(out, "train"), columns(out, "test")
     assert (train["inputs"] == mazes.inputs[:20]).all()
     assert (test["labels"] == mazes.labels[20:]).all()
-    assert (train["ratings"] == mazes.moves[:20]).all()
+    assert (train["ratings"] == mazes.ratings[:20]).all()
     assert train["ratings"].dtype == np.int32
     assert (train["puzzle_identifiers"] == 0).all()
     assert train["groups"].tolist() == list(range(20))
@@ -82,18 +82,16 @@ def test_builds_from_csv(tmp_path: Path, mazes: Mazes, capsys: pytest.CaptureFix
     assert (meta.kind, meta.vocab_size, meta.seq_len) == ("maze", 6, SIDE * SIDE)
     assert meta.board == {"height": SIDE, "width": SIDE}
     assert meta.extra["labels_following_rule"] == {"train": 1.0, "test": 1.0}
-    assert meta.extra["statistics"]["train"]["moves"]["max"] == mazes.moves[:20].max()
+    assert meta.extra["statistics"]["train"]["moves"]["max"] == mazes.ratings[:20].max()
 
 
-def test_one_file_is_split_by_layout(tmp_path: Path, mazes: Mazes) -> None:
+def test_one_file_is_split_by_layout(tmp_path: Path, mazes: Boards) -> None:
     # Every maze twice, once turned: both copies belong to one split.
     turned = (
         turn(mazes.inputs, np.full(COUNT, 3), SIDE),
         turn(mazes.labels, np.full(COUNT, 3), SIDE),
     )
-    doubled = Mazes.concatenate(
-        [mazes, Mazes(SIDE, *turned, mazes.moves, mazes.rows)],
-    )
+    doubled = Boards.concatenate([mazes, Boards(mazes.puzzle, *turned, mazes.ratings)])
     path = write(tmp_path / "a.csv", rows_of(doubled))
     out = tmp_path / "out"
     arguments = ["--source", "csv", "--input", str(path), "--output-dir", str(out)]
@@ -108,7 +106,7 @@ def test_one_file_is_split_by_layout(tmp_path: Path, mazes: Mazes) -> None:
 
 
 def test_what_is_unusual_is_said(
-    tmp_path: Path, mazes: Mazes, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, mazes: Boards, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = rows_of(mazes)
     # Another shortest path where there is one: the label of the maze mirrored, mirrored back.
@@ -124,7 +122,7 @@ def test_what_is_unusual_is_said(
     assert main([*arguments, "--output-dir", str(tmp_path / "out"), "--test-size", "5"]) == 0
     said = capsys.readouterr().err
     assert f"train: {COUNT - differing} of {COUNT} labels follow the label rule" in said
-    assert "3 test mazes have the layout of a training maze" in said
+    assert "note: 3 test mazes" in said
     assert "test has only 3 mazes, 5 were asked for" in said
 
 
@@ -141,7 +139,7 @@ def test_what_is_unusual_is_said(
     ],
 )
 def test_a_bad_row_is_one_line_with_file_and_row(
-    tmp_path: Path, mazes: Mazes, column: int, change: object, words: str
+    tmp_path: Path, mazes: Boards, column: int, change: object, words: str
 ) -> None:
     rows = rows_of(mazes)
     # A maze that begins with a blank, so that a strip shortens it.
@@ -231,7 +229,7 @@ def test_same_arguments_same_bytes(tmp_path: Path) -> None:
         (["--input", "x"], "--input goes with --source csv, not with --source hf"),
         (["--min-path", "20"], "--min-path goes with --source generate"),
         (["--source", "generate", "--subsample-size", "3"], "use --count instead"),
-        (["--source", "generate", "--size", "3"], "3 is not in 4 to 64"),
+        (["--source", "generate", "--size", "3"], "'3' is not a whole number from 4 to 64"),
         (["--source", "generate", "--min-path", "900"], "no shortest path on a board of 30x30"),
         (["--sauce", "csv"], "Did you mean '--source'"),
         (["--source", "csv", "--input", "/nowhere/at/all"], "no such file or folder"),

@@ -26,8 +26,8 @@ def test_mazes_are_sound_long_and_different() -> None:
     mazes = generate(60, 10, seed=0, min_path=20)
     assert not bad_rows(mazes.inputs, mazes.labels, 10).any()
     assert follows_rule(mazes.inputs, mazes.labels, 10).all()
-    assert mazes.moves.min() >= 20
-    assert (shortest_moves(mazes.inputs, 10) == mazes.moves).all()
+    assert mazes.ratings.min() >= 20
+    assert (shortest_moves(mazes.inputs, 10) == mazes.ratings).all()
     assert len(set(layout_keys(mazes.inputs, 10))) == 60
     low, high = wall_bounds(10)
     walls = (mazes.inputs == WALL).sum(axis=1)

@@ -10,7 +10,7 @@ import pytest
 
 from hrm_scale.base.errors import DataError
 from hrm_scale.puzzles.sudoku.board import GEOMETRIES
-from shards.source.csv_rows import find_files
+from shards.builder.csv_rows import find_files
 from shards.sudoku.csv import check_unique, read_csv
 from tests.support.sudoku_examples import HEADER, puzzles_of, rows_of
 
@@ -24,8 +24,8 @@ def write(path: Path, rows: list[list[str]], header: str = HEADER) -> Path:
 def test_reads_what_was_written(tmp_path: Path, size: int) -> None:
     puzzles = puzzles_of(size).take(np.arange(20))
     read = read_csv(write(tmp_path / "a.csv", rows_of(20, size)))
-    assert (read.questions == puzzles.questions).all()
-    assert (read.answers == puzzles.answers).all()
+    assert (read.inputs == puzzles.inputs).all()
+    assert (read.labels == puzzles.labels).all()
     assert read.ratings.tolist() == list(range(20))
     assert [read.source_names[i] for i in read.sources] == [f"s{i % 3}" for i in range(20)]
     check_unique(read, "a.csv")
@@ -39,7 +39,7 @@ def test_gzip_crlf_column_order_and_blank_lines_at_the_end(tmp_path: Path) -> No
     path = tmp_path / "a.csv.gz"
     path.write_bytes(gzip.compress((text + "\r\n\r\n").encode("utf-8-sig")))
     plain = read_csv(write(tmp_path / "b.csv", rows))
-    assert (read_csv(path).questions == plain.questions).all()
+    assert (read_csv(path).inputs == plain.inputs).all()
 
 
 def test_digits_above_9_are_letters_of_either_case(tmp_path: Path) -> None:
@@ -51,9 +51,9 @@ def test_digits_above_9_are_letters_of_either_case(tmp_path: Path) -> None:
     upper = read_csv(write(tmp_path / "a.csv", rows))
     small = [[s, q.lower(), a.lower(), r] for s, q, a, r in rows]
     lower = read_csv(write(tmp_path / "b.csv", small))
-    assert (lower.questions == upper.questions).all()
-    assert (lower.answers == upper.answers).all()
-    assert upper.answers.max() == 16
+    assert (lower.inputs == upper.inputs).all()
+    assert (lower.labels == upper.labels).all()
+    assert upper.labels.max() == 17
     beyond = spoil(rows, 1, 2, "H" + rows[1][2][1:])
     with pytest.raises(DataError, match=r"'H' at character 1, allowed are .* A to G"):
         read_csv(write(tmp_path / "c.csv", beyond))

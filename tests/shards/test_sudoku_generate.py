@@ -31,7 +31,7 @@ def test_puzzles_are_sound_unique_spread_and_different(size: int) -> None:
 
 def test_the_seed_alone_decides() -> None:
     geometry = GEOMETRIES[6]
-    first, again, other = (generate(50, geometry, seed=seed).questions for seed in (1, 1, 2))
+    first, again, other = (generate(50, geometry, seed=seed).inputs for seed in (1, 1, 2))
     assert (first == again).all()
     assert not (first == other).all()
 

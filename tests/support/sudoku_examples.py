@@ -6,17 +6,29 @@ from functools import cache
 
 import numpy as np
 
-from hrm_scale.puzzles.sudoku.board import GEOMETRIES, GLYPHS, Geometry
+from hrm_scale.puzzles.sudoku.board import BLANK_TOKEN, GEOMETRIES, GLYPHS, Geometry
+from shards.builder.boards import Boards
 from shards.sudoku.generate import generate
-from shards.sudoku.puzzles import Puzzles
 
 HEADER = "source,question,answer,rating\n"
 COUNT = {4: 120, 6: 120, 8: 40, 9: 60, 10: 40, 12: 40, 16: 20}
 
 
+class Puzzles(Boards):
+    """Boards of digits, 0 for an empty cell, beside those of tokens."""
+
+    @property
+    def questions(self) -> np.ndarray:
+        return self.inputs - np.uint8(BLANK_TOKEN)
+
+    @property
+    def answers(self) -> np.ndarray:
+        return self.labels - np.uint8(BLANK_TOKEN)
+
+
 @cache
 def puzzles_of(size: int) -> Puzzles:
-    return generate(COUNT[size], GEOMETRIES[size], seed=0)
+    return Puzzles(**vars(generate(COUNT[size], GEOMETRIES[size], seed=0)))
 
 
 def moved(boards: np.ndarray, geometry: Geometry, seed: int) -> np.ndarray:

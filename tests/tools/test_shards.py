@@ -17,7 +17,7 @@ import pytest
 from hrm_scale.base.errors import ConfigError, DataError
 from hrm_scale.data import DatasetMeta, DatasetWriter
 from hrm_scale.puzzles.sudoku.board import GEOMETRIES
-from shards.sudoku.puzzles import Puzzles
+from shards.builder.boards import Boards
 from tests.support.sudoku_examples import puzzles_of
 from tools.shards.cli import main
 
@@ -49,8 +49,8 @@ META = DatasetMeta(
 SHARD = "train/shard-00000.tar"
 
 
-def build(directory: Path, puzzles: Puzzles) -> Path:
-    columns = puzzles.columns(0, len(puzzles))
+def build(directory: Path, puzzles: Boards) -> Path:
+    columns = puzzles.columns()
     with DatasetWriter(directory, META, chunk_examples=32) as writer:
         writer.write_split("train", [columns])
         writer.write_split("test", [{name: c[:10] for name, c in columns.items()}])
@@ -240,7 +240,7 @@ def test_unsound_puzzles_are_named_with_record_and_row(
     questions[35, [0, 1]] = 0
     clue = int(np.flatnonzero(questions[70])[0])
     questions[70, clue] = questions[70, clue] % 4 + 1  # record 2, row 6: contradicts
-    directory = build(tmp_path / "bad", replace(puzzles, questions=questions, answers=answers))
+    directory = build(tmp_path / "bad", replace(puzzles, inputs=questions + 1, labels=answers + 1))
     assert main(["verify", str(directory)]) == 0
     found = faults(directory, capsys, "lint")
     assert len(found) == 2
@@ -255,7 +255,7 @@ def test_a_second_solution_is_found_only_when_asked_for(
     puzzles = puzzles_of(4).take(np.arange(40))
     questions = puzzles.questions.copy()
     questions[33] = 0
-    directory = build(tmp_path / "bad", replace(puzzles, questions=questions))
+    directory = build(tmp_path / "bad", replace(puzzles, inputs=questions + 1))
     assert faults(directory, capsys, "lint") == []
     (found,) = faults(directory, capsys, "lint", "--unique")
     assert "record 000001, row 1 (example 33): the question has a second solution" in found
@@ -263,7 +263,7 @@ def test_a_second_solution_is_found_only_when_asked_for(
 
 def test_many_faults_are_capped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     puzzles = puzzles_of(4).take(np.arange(40))
-    directory = build(tmp_path / "bad", replace(puzzles, answers=puzzles.answers[:, ::-1].copy()))
+    directory = build(tmp_path / "bad", replace(puzzles, labels=puzzles.labels[:, ::-1].copy()))
     found = [line for line in faults(directory, capsys, "lint") if "E402" in line]
     assert len(found) == 21
     assert found[-1] == "FAULT  E402 lost clue: more of them, not listed"

@@ -35,7 +35,7 @@ def save_npy(array: np.ndarray) -> bytes:
 def sudoku_set(path: Path, *, storage: str = "online", count: int = 2, **options: Any) -> Path:
     """6x6: 40 train puzzles (dense: in count + 1 stripes) and 10 others."""
     puzzles = puzzles_of(6)
-    keys = class_keys(puzzles.questions, puzzles.answers, puzzles.geometry)
+    keys = class_keys(puzzles.questions, puzzles.answers, Sudoku.of_size(6).geometry)
     puzzles = puzzles.take(np.sort(np.unique(keys, return_index=True)[1])[:50])
     train, test = puzzles.take(np.arange(40)), puzzles.take(np.arange(40, 50))
     puzzle = Sudoku.of_size(6)
@@ -55,7 +55,7 @@ def sudoku_set(path: Path, *, storage: str = "online", count: int = 2, **options
     )
     options.setdefault("chunk_examples", CHUNK)
     with DatasetWriter(path, meta, **options) as writer:
-        columns = train.columns(0, 40)
+        columns = train.columns()
         if storage == "online":
             writer.write_split("train", [columns])
         else:
@@ -68,7 +68,7 @@ def sudoku_set(path: Path, *, storage: str = "online", count: int = 2, **options
                     )
                     split.write({**columns, "inputs": made[0], "labels": made[1]})
                     split.end_stripe()
-        writer.write_split("test", [test.columns(0, 10)])
+        writer.write_split("test", [test.columns()])
     return path
 
 

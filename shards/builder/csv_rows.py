@@ -153,4 +153,5 @@ def decode(
             int(numbers[index]),
             f"{name} has {texts[index][cell]!r} at character {cell + 1}, allowed are {allowed}",
         )
+    boards[boards == _BAD] = next(iter(alphabet.values()))
     return boards

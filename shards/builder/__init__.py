@@ -1,0 +1,1 @@
+"""What the builders share: command lines, boards in memory and where they come from, writing."""

@@ -1,1 +1,0 @@
-"""Where the builders' boards come from: CSV files, the hub, a generator."""
