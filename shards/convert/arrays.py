@@ -7,20 +7,19 @@ from collections.abc import Iterator
 
 import numpy as np
 
-import hrm_scale
 from hrm_scale.base.errors import ConfigError
-from hrm_scale.base.progress import Progress, say
-from hrm_scale.data.format.meta import AUGMENTATIONS_FILE, TEST_PUZZLES_FILE, DatasetMeta
-from hrm_scale.data.format.writer import DatasetWriter
+from hrm_scale.base.progress import say
+from hrm_scale.data.format.meta import AUGMENTATIONS_FILE, TEST_PUZZLES_FILE
 from hrm_scale.data.read.array_folder import ArrayFolder
 from hrm_scale.data.read.array_reader import COLUMNS
 
+from ..builder.writing import builder_record
 from .arc import ArcTable, locate, read_table, test_puzzles
-from .request import Request
-from .rows import BUILDER_VERSION
+from .rows import opened_writer
+from .source import Request
 
 
-def convert_arrays(request: Request) -> DatasetMeta:
+def convert_arrays(request: Request) -> None:
     """Convert a published folder. Memory: one record (a whole group of puzzles at most)."""
     folder = ArrayFolder(request.source)
     kind = request.kind or folder.meta.kind
@@ -45,12 +44,9 @@ def convert_arrays(request: Request) -> DatasetMeta:
         splits={},
         fingerprint="",
         augmentation=table.augmentation() if table else {"kind": "none"},
-        builder={
-            "name": "shards.convert",
-            "arguments": request.recorded(),
-            "versions": {"builder": BUILDER_VERSION, "hrm_scale": hrm_scale.__version__},
-            "origin": {"published arrays": folder.meta.fingerprint},
-        },
+        builder=builder_record(
+            "convert", request, origin={"published arrays": folder.meta.fingerprint}
+        ),
     )
     if table:
         counts = {
@@ -59,14 +55,7 @@ def convert_arrays(request: Request) -> DatasetMeta:
         }
         meta = dataclasses.replace(meta, extra={**meta.extra, "augmented": counts})
     total = sum(info.examples for info in folder.meta.splits.values())
-    say(f"writing {request.output_dir} ...")
-    progress = Progress("converted", total)
-    with DatasetWriter(
-        request.output_dir,
-        meta,
-        compression=request.compression,
-        overwrite=request.overwrite,
-    ) as writer:
+    with opened_writer(request, meta, total) as (writer, progress):
         for split in folder.meta.splits:
             with writer.split(split) as opened:
                 for piece in _pieces(folder, split, arc=kind == "arc"):
@@ -79,9 +68,6 @@ def convert_arrays(request: Request) -> DatasetMeta:
                 writer.write_file(TEST_PUZZLES_FILE, puzzles)
         else:
             writer.write_identifiers(folder.identifiers())
-    from hrm_scale.data import open_dataset
-
-    return open_dataset(request.output_dir).meta
 
 
 def _pieces(folder: ArrayFolder, split: str, *, arc: bool) -> Iterator[dict[str, np.ndarray]]:

@@ -6,11 +6,13 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hrm_scale.base.command_line import Parser, natural
+from hrm_scale.base.command_line import natural
 from hrm_scale.base.errors import ConfigError, nearest
 
+from ..builder import command
+
 if TYPE_CHECKING:
-    from .request import Request
+    from .source import Request
 
 _EXAMPLES = """\
 SOURCE is one of
@@ -26,9 +28,6 @@ examples:
   python -m shards.convert puzzles.csv --charset '.123456789' --output-dir data/mine
 
 A published folder also trains as it stands: data_path=arc-aug-1000.
-
-exit codes: 0 converted, 2 wrong arguments, 3 unusable data, 5 no disk space;
-after an error nothing is left half-written
 """
 COLUMNS = ("inputs", "labels", "puzzle_identifiers", "groups", "puzzles")
 
@@ -37,29 +36,21 @@ def main(argv: list[str]) -> int:
     request = _request(_parser().parse_args(argv))
     from hrm_scale.base.progress import say
 
-    from .source import convert
+    from .files import convert
 
     meta = convert(request)
     counts = " and ".join(f"{info.examples} {name}" for name, info in meta.splits.items())
-    directory = request.output_dir
-    say(
-        f"converted to {directory}: {counts} examples, kind {meta.kind} · next: "
-        f"`python -m tools.shards info {directory}`, then "
-        f"`python -m hrm_scale.train data_path={directory}`"
-    )
+    next_steps = command.next_steps(request.output_dir)
+    say(f"converted to {request.output_dir}: {counts} examples, kind {meta.kind} · {next_steps}")
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(
-        prog="python -m shards.convert",
-        description="Make shards of a data set somebody else wrote. Same source, same bytes.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command.builder_parser(
+        "convert", "Make shards of a data set somebody else wrote.", _EXAMPLES
     )
     add = parser.add_argument
     add("source", type=Path, metavar="SOURCE", help="a folder or a file, see below")
-    add("--output-dir", type=Path, required=True, metavar="DIR", help="folder to make")
     add("--compression", choices=["none", "zstd"], default="none", help="default %(default)s")
     add(
         "--split",
@@ -89,12 +80,11 @@ def _parser() -> argparse.ArgumentParser:
         help="what the tokens are, by this project's rules (default: other; of a published folder: "
         "recognised)",
     )
-    add("--overwrite", action="store_true", help="replace an existing data set in --output-dir")
     return parser
 
 
 def _request(arguments: argparse.Namespace) -> Request:
-    from .request import Request
+    from .source import Request
 
     columns = _pairs(arguments.columns, "--columns", "inputs=x.npy,labels=y.npy")
     if unknown := [name for name in columns if name not in COLUMNS]:
@@ -107,19 +97,8 @@ def _request(arguments: argparse.Namespace) -> Request:
         raise ConfigError(f"--charset {charset!r}: give every character of the tokens once")
     if charset is not None and not charset.isascii():
         raise ConfigError(f"--charset {charset!r}: only ASCII characters are supported")
-    return Request(
-        source=arguments.source,
-        output_dir=arguments.output_dir,
-        compression=arguments.compression,
-        split=_pairs(arguments.split, "--split", "train=a.tar,test=b.tar"),
-        columns=columns,
-        charset=charset,
-        vocab_size=arguments.vocab_size,
-        pad_id=arguments.pad_id,
-        ignore_label_id=arguments.ignore_label_id,
-        kind=arguments.kind,
-        overwrite=arguments.overwrite,
-    )
+    split = _pairs(arguments.split, "--split", "train=a.tar,test=b.tar")
+    return Request(**vars(arguments) | {"split": split, "columns": columns})
 
 
 def _pairs(text: str | None, option: str, example: str) -> dict[str, str]:

@@ -4,42 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from hrm_scale.base.errors import ConfigError, DataError
 
-from ..builder.csv_rows import Problems, decode, file_sha256, read_rows
-from .request import Request
-from .rows import Piece
+from ..builder.csv_rows import Problems, decode, read_rows
+from .source import Piece, Request, Source
 
 _DEFAULT = {"inputs": "question", "labels": "answer"}
 _NUMBERS = ("puzzle_identifiers", "groups", "puzzles")
 
 
-class CsvSource:
-    """See `shards.convert.rows.Source`. The characters of --charset are tokens 1, 2, ..."""
-
-    default_ignored: int | None = 0  # the padding, which no character stands for
+class CsvSource(Source):
+    """Rows of CSV files. The characters of --charset are tokens 1, 2, ..."""
 
     def __init__(self, request: Request, files: dict[str, list[Path]]) -> None:
-        self.name = str(request.source)
-        self._files = files
-        self.splits = sorted(files, key=lambda split: (split != "train", split))
+        super().__init__(request, files)
         if request.charset is None:
             raise ConfigError(
                 f"{self.name}: a CSV file needs --charset: the characters of tokens 1, 2, ... in "
                 "order, such as '.123456789'; Sudoku: `python -m shards.sudoku --source csv`, "
                 "mazes: `python -m shards.maze --source csv`"
             )
-        self._alphabet = {character: 1 + i for i, character in enumerate(request.charset)}
         self._charset = request.charset
+        self._alphabet = {character: 1 + i for i, character in enumerate(request.charset)}
         self._columns = {**_DEFAULT, **request.columns}
 
     def pieces(self, split: str) -> Iterator[Piece]:
         cells = 0
-        for path in self._files[split]:
+        for path in self.files[split]:
             problems, total = Problems(str(path)), 0
             for rows in read_rows(path, list(self._columns.values())):
                 texts = dict(zip(self._columns, zip(*rows, strict=True), strict=True))
@@ -66,12 +60,6 @@ class CsvSource:
                 total += len(rows)
                 problems.raise_if_any(total)
                 yield piece
-
-    def origin(self) -> dict[str, Any]:
-        return {
-            split: [{"name": path.name, "sha256": file_sha256(path)} for path in paths]
-            for split, paths in self._files.items()
-        }
 
     def _whole(
         self, name: str, texts: tuple[str, ...], numbers: np.ndarray, problems: Problems

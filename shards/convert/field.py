@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
-import warnings
 import zipfile
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -12,8 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hrm_scale.base.untrusted import parse_json
-from hrm_scale.data.format.members import MemberError
-from hrm_scale.data.format.meta import MAX_HEADER_BYTES
+from hrm_scale.data.format.members import MemberError, npy_layout
 
 MAX_FIELD_BYTES = 16 << 20
 _KINDS = ("npy", "npz", "json", "cls", "txt")
@@ -93,26 +90,14 @@ def parse_field(members: Mapping[str, bytes], field: Field, charset: str | None)
 
 
 def _npy(content: bytes) -> np.ndarray:
-    """Any integer array without axes or with; pickles are recognised by their type and refused."""
-    head = io.BytesIO(content)
+    """Any integer array without axes or with."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            version = np.lib.format.read_magic(head)
-            read = {
-                (1, 0): np.lib.format.read_array_header_1_0,
-                (2, 0): np.lib.format.read_array_header_2_0,
-            }[version]
-            shape, fortran, dtype = read(head, max_header_size=MAX_HEADER_BYTES)
-    except Exception as error:  # numpy's parser meets hostile bytes with errors of many kinds
-        raise ValueError("not a valid .npy file") from error
+        dtype, shape, fortran, header = npy_layout(content)
+    except MemberError as error:
+        raise ValueError(f"it {error}") from error
     if dtype.kind not in "iub":
-        raise ValueError(f"it holds {'pickled objects' if dtype.hasobject else dtype}, not numbers")
-    if any(side < 0 for side in shape):
-        raise ValueError("its shape is impossible")
-    if head.tell() + math.prod(shape) * dtype.itemsize != len(content):
-        raise ValueError(f"{len(content)} bytes are not its header and shape {str(shape)[:60]}")
-    array = np.frombuffer(content, dtype, offset=head.tell())
+        raise ValueError(f"it holds {dtype}, not numbers")
+    array = np.frombuffer(content, dtype, offset=header)
     return _int64(array.reshape(shape, order="F" if fortran else "C"))
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 import numpy as np
 
-import hrm_scale
 from hrm_scale.base.errors import ConfigError, DataError
 from hrm_scale.base.progress import Progress, say
 from hrm_scale.data.format.meta import DatasetMeta
@@ -16,31 +15,10 @@ from hrm_scale.data.format.meta_check import check_values
 from hrm_scale.data.format.writer import DatasetWriter
 from hrm_scale.puzzles.registry import recognise
 
-from .request import Request
+from ..builder.writing import builder_record
+from .source import Piece, Request, Source
 
-BUILDER_VERSION = 1
-Piece = dict[str, np.ndarray]
 _MOST_TOKENS = 256
-
-
-class Source(Protocol):
-    """Where examples come from. name: for messages; origin: goes into dataset.json.
-
-    default_ignored: the label not trained on, where the user says nothing.
-    """
-
-    name: str
-    splits: list[str]
-    default_ignored: int | None
-
-    def pieces(self, split: str) -> Iterator[Piece]:
-        """Some examples at a time: inputs and labels [n, S], the other columns [n]; int64.
-
-        The same every time it is called. DataError naming the file and what is wrong in it.
-        """
-        ...
-
-    def origin(self) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True)
@@ -54,12 +32,12 @@ class _Scan:
     examples: dict[str, int]
 
 
-def convert_rows(request: Request, source: Source) -> DatasetMeta:
+def convert_rows(source: Source) -> None:
     """Convert a source that may hold anything. Memory: one piece."""
-    ignored = _ignored(request, source)
+    request, ignored = source.request, source.ignored
     say(f"looking through {source.name} ...")
     scan = _scan(source, ignored)
-    vocab_size = _vocab_size(request, scan, source)
+    vocab_size = _vocab_size(scan, source)
     stored_ignored = ignored
     if ignored is not None and not 0 <= ignored < vocab_size:
         stored_ignored = vocab_size  # the first number that is no token
@@ -86,25 +64,13 @@ def convert_rows(request: Request, source: Source) -> DatasetMeta:
         blank_identifier_id=0,
         num_puzzle_identifiers=scan.identifiers,
         board=board,
-        builder={
-            "name": "shards.convert",
-            "arguments": request.recorded(),
-            "versions": {"builder": BUILDER_VERSION, "hrm_scale": hrm_scale.__version__},
-            "origin": source.origin(),
-        },
+        builder=builder_record("convert", request, origin=source.origin()),
     )
     try:
         check_values(meta)
     except ValueError as error:
         raise ConfigError(f"{source.name}: {error}: correct --vocab-size or --pad-id") from error
-    say(f"writing {request.output_dir} ...")
-    progress = Progress("converted", sum(scan.examples.values()))
-    with DatasetWriter(
-        request.output_dir,
-        meta,
-        compression=request.compression,
-        overwrite=request.overwrite,
-    ) as writer:
+    with opened_writer(request, meta, sum(scan.examples.values())) as (writer, progress):
         for split in source.splits:
             with writer.split(split) as opened:
                 first = 0
@@ -112,16 +78,19 @@ def convert_rows(request: Request, source: Source) -> DatasetMeta:
                     opened.write(_stored(piece, first, ignored, stored_ignored))
                     first += len(piece["inputs"])
                     progress.advance(len(piece["inputs"]))
-        writer.write_identifiers(_names(scan.identifiers))
-    from hrm_scale.data import open_dataset
-
-    return open_dataset(request.output_dir).meta
+        writer.write_identifiers(["<blank>", *map(str, range(1, scan.identifiers))])
 
 
-def _ignored(request: Request, source: Source) -> int | None:
-    if request.ignore_label_id is None:
-        return source.default_ignored
-    return None if request.ignore_label_id == "none" else int(request.ignore_label_id)
+@contextmanager
+def opened_writer(
+    request: Request, meta: DatasetMeta, total: int
+) -> Iterator[tuple[DatasetWriter, Progress]]:
+    """The writer of a converted data set, and the progress of its examples."""
+    say(f"writing {request.output_dir} ...")
+    progress = Progress("converted", total)
+    codec, overwrite = request.compression, request.overwrite
+    with DatasetWriter(request.output_dir, meta, compression=codec, overwrite=overwrite) as writer:
+        yield writer, progress
 
 
 def _scan(source: Source, ignored: int | None) -> _Scan:
@@ -151,7 +120,8 @@ def _scan(source: Source, ignored: int | None) -> _Scan:
     return _Scan(seq_len, lowest, highest, identifiers, examples)
 
 
-def _vocab_size(request: Request, scan: _Scan, source: Source) -> int:
+def _vocab_size(scan: _Scan, source: Source) -> int:
+    request = source.request
     if scan.lowest < 0:
         raise DataError(
             f"{source.name}: holds the token {scan.lowest}: if that is a label not to train on, "
@@ -184,7 +154,3 @@ def _stored(piece: Piece, first: int, ignored: int | None, stored_ignored: int |
     if "puzzles" in piece:
         columns["puzzles"] = piece["puzzles"].astype(np.int32)
     return columns
-
-
-def _names(count: int) -> list[str]:
-    return ["<blank>", *map(str, range(1, count))]

@@ -463,7 +463,7 @@ def npy(descr: Any, shape: Any, fortran: Any = False, content: bytes = b"", pad:
         (npy("|u1", (2, 3), fortran=True, content=bytes(6)), "Fortran"),
         (npy("|O", (1,), content=pickle.dumps([])), "pickled"),
         (npy([("a", "|O")], (1,), content=bytes(8)), "pickled"),
-        (npy("|V1000000000", (1,)), "dtype"),
+        (npy("|V1000000000", (1,)), "bytes"),
         (npy(">i4", (1,), content=bytes(4)), "dtype"),
         (npy("|u1", (), content=bytes(1)), "scalar"),
         (npy("|u1", (1,), content=bytes(1), pad=5000), "valid"),

@@ -109,7 +109,15 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("dense", "dense", 11),
         ("plain", "dense", 0),
     ):
-        build(Request(folder / name, (tasks,), num_aug=count, seed=9, storage=storage))
+        build(
+            Request(
+                output_dir=folder / name,
+                dataset_dirs=(tasks,),
+                num_aug=count,
+                seed=9,
+                storage=storage,
+            )
+        )
     return folder
 
 

@@ -284,9 +284,9 @@ def sample(**members: bytes) -> Samples:
 @pytest.mark.parametrize(
     ("samples", "words"),
     [
-        (sample(inputs=npy(np.array([{}]))), "pickled objects"),
+        (sample(inputs=npy(np.array([{}]))), "pickled"),
         (sample(inputs=npy([1.5])), "not numbers"),
-        (sample(inputs=npy([1, 2])[:-3]), "are not its header"),
+        (sample(inputs=npy([1, 2])[:-3]), "is not its header"),
         (sample(inputs=b"\x93NUMPY"), "not a valid .npy"),
         (sample(inputs=npy([1, 2, 3])), "3 inputs and 2 labels"),
         (sample(inputs=npy([1, 300])), "holds the token 300"),

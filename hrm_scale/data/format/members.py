@@ -7,7 +7,7 @@ import math
 import os
 import tarfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import BufferedReader
 from pathlib import Path
 
@@ -36,18 +36,22 @@ class MemberError(Exception):
     """What is wrong with a member, in a few words; the caller adds where it is."""
 
 
-def safe_members(path: Path) -> Iterator[tarfile.TarInfo]:
-    """Members of a shard in order. DataError on the first that is not a plain data file.
+def safe_members(
+    path: Path, check: Callable[[Path, int, tarfile.TarInfo], None] | None = None
+) -> Iterator[tarfile.TarInfo]:
+    """Members of a tar in order. DataError on the first that `check` refuses: by default, one that
+    is not a plain data file of a shard.
 
     Only headers are read, one at a time. What a plain USTAR file has no use for is refused unread:
     an extended header may claim any size, and a reader that trusts it fills the memory.
     """
+    check = check or check_member
     try:
         with open_regular(path, links=True) as stream:
             size = os.fstat(stream.fileno()).st_size
             at = number = 0
             while (member := _next_header(stream, at)) is not None:
-                check_member(path, number, member)
+                check(path, number, member)
                 member.offset, member.offset_data = at, at + tarfile.BLOCKSIZE
                 if member.offset_data + member.size > size:
                     raise tarfile.ReadError(f"member {number} ends beyond the file")
@@ -76,10 +80,7 @@ def check_member(path: Path, number: int, member: tarfile.TarInfo) -> None:
     where = f"{path}: member {number} {name!r}"
     if member.type in _EXTENDED:
         raise DataError(f"{where} is an extended header, shards are plain USTAR: refused")
-    if name.startswith("/") or ".." in name.split("/") or "\\" in name or "\0" in name:
-        raise DataError(
-            f"{where} leaves its folder (path traversal), the shard is hostile: refused"
-        )
+    check_name(path, number, member)
     if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
         raise DataError(f"{where} is not a regular file (link, folder or device): refused")
     if not (MEMBER_NAME.fullmatch(name) or name.endswith(".json")):
@@ -90,10 +91,35 @@ def check_member(path: Path, number: int, member: tarfile.TarInfo) -> None:
         raise DataError(f"{where} has {member.size} bytes, allowed are {MAX_MEMBER_BYTES}: refused")
 
 
-def parse_npy(content: bytes | memoryview) -> tuple[str, tuple[int, ...], int]:
-    """(dtype, shape, header length) of an `.npy` file in memory. MemberError when not acceptable.
+def check_name(path: Path, number: int, member: tarfile.TarInfo) -> None:
+    """DataError for a name that leaves the folder that a tar is unpacked in."""
+    name = member.name
+    if name.startswith("/") or ".." in name.split("/") or "\\" in name or "\0" in name:
+        raise DataError(
+            f"{path}: member {number} {name[:80]!r} leaves its folder (path traversal), the tar is"
+            " hostile: refused"
+        )
 
-    Never unpickles: an array of Python objects is recognised by its header and refused.
+
+def parse_npy(content: bytes | memoryview) -> tuple[str, tuple[int, ...], int]:
+    """(dtype, shape, header length) of an `.npy` file of shards. MemberError when unacceptable."""
+    dtype, shape, fortran, header = npy_layout(content)
+    if dtype.str not in ALLOWED_DTYPES:
+        raise MemberError(
+            f"has dtype {dtype.str[:40]}, allowed are {', '.join(sorted(ALLOWED_DTYPES))}"
+        )
+    if fortran and len(shape) > 1:
+        raise MemberError("is stored in Fortran order, C order is expected")
+    if not shape:
+        raise MemberError("is a scalar, one row per example is expected")
+    return dtype.str, shape, header
+
+
+def npy_layout(content: bytes | memoryview) -> tuple[np.dtype, tuple[int, ...], bool, int]:
+    """(dtype, shape, Fortran order, header length) of any `.npy` file in memory.
+
+    Never unpickles: an array of Python objects is recognised by its header and refused, as is any
+    that is not as long as it says. MemberError.
     """
     head = io.BytesIO(bytes(content[: MAX_HEADER_BYTES + 16]))
     try:
@@ -114,21 +140,13 @@ def parse_npy(content: bytes | memoryview) -> tuple[str, tuple[int, ...], int]:
         raise MemberError(f"is not a valid .npy file ({reason})") from error
     if dtype.hasobject:
         raise MemberError("holds pickled Python objects, which are refused")
-    if dtype.str not in ALLOWED_DTYPES:
-        raise MemberError(
-            f"has dtype {dtype.str[:40]}, allowed are {', '.join(sorted(ALLOWED_DTYPES))}"
-        )
-    if fortran and len(shape) > 1:
-        raise MemberError("is stored in Fortran order, C order is expected")
-    if not shape:
-        raise MemberError("is a scalar, one row per example is expected")
     if any(side < 0 for side in shape):
         raise MemberError(f"has the impossible shape {str(shape)[:80]}")
     header = head.tell()
     if header + math.prod(shape) * dtype.itemsize != len(content):
         shown = str(shape)[:80]
         raise MemberError(f"has {len(content)} bytes, which is not its header and shape {shown}")
-    return dtype.str, shape, header
+    return dtype, shape, fortran, header
 
 
 def decompress(content: bytes | memoryview, limit: int) -> bytes:
