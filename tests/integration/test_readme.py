@@ -125,7 +125,7 @@ def test_configuration_keys_exist() -> None:
     from hrm_scale.config import keys
 
     text = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
-    table = text[text.index("## The keys people change") :].split("\n## ")[0]
+    table = text[text.index("## Common keys") :].split("\n## ")[0]
     rows = re.findall(r"^\| (`.*?`) \|", table, re.MULTILINE)
     told = {key for row in rows for key in re.findall(r"`([\w.]+)`", row)}
     assert len(told) > 15
