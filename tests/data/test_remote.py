@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import socket
+import ssl
+import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -22,6 +28,7 @@ from hrm_scale.data.remote.blocks import cut_blocks
 from hrm_scale.data.remote.dataset import RemoteDataset
 from hrm_scale.data.remote.options import RemoteOptions, parse_address
 from hrm_scale.data.remote.pieces import RemotePieces
+from hrm_scale.data.remote.source_http import HttpSource
 from tests.support.servers import server_of
 
 SETTINGS: dict[str, Any] = {"seed": 1, "global_batch_size": 48, "window": 3}
@@ -461,6 +468,88 @@ def test_redirects_lead_to_http_only(options: RemoteOptions, tmp_path: Path) -> 
             pytest.raises(EnvironmentProblem, match=words),
         ):
             RemoteDataset(address, options)
+
+
+def test_a_proxy_of_the_environment(
+    root: Path, options: RemoteOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = set()
+
+    def proxy(handler: Any, _: bytes) -> bool:
+        assert handler.path.startswith("http://data.invalid:81/d/")
+        seen.add((handler.headers["Proxy-Authorization"], handler.headers["Authorization"]))
+        handler.reply(
+            200, (root / handler.path.removeprefix("http://data.invalid:81/")).read_bytes()
+        )
+        return True
+
+    with server_of(root, proxy) as (address, _):
+        monkeypatch.setenv("http_proxy", address.replace("http://", "http://me:Pr0xy@"))
+        monkeypatch.delenv("no_proxy", raising=False)
+        remote = RemoteDataset("http://you:S3cret@data.invalid:81/d", options)
+        assert remote.identifiers() == Dataset(root / "d").identifiers()
+        assert seen == {("Basic bWU6UHIweHk=", "Basic eW91OlMzY3JldA==")}
+        monkeypatch.setenv("no_proxy", "data.invalid")
+        with pytest.raises(EnvironmentProblem) as caught:
+            RemoteDataset("http://data.invalid:81/d", replace(options, retry_seconds=0.1))
+        one_line(caught.value, "http://data.invalid:81/d/dataset.json")
+
+
+def test_a_signed_query_is_sent_with_every_file_and_never_logged(
+    root: Path, options: RemoteOptions, caplog: pytest.LogCaptureFixture
+) -> None:
+    def odd(handler: Any, _: bytes) -> bool:
+        assert handler.path.endswith("?sig=S3cretWord")
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\n no header\r\nContent-Length: 2\r\n\r\n{}")
+        return True
+
+    with caplog.at_level("DEBUG"):
+        with server_of(root) as (address, asked):
+            RemoteDataset(f"{address}/d?sig=S3cretWord", options).identifiers()
+            assert all(line.split(" ")[1].endswith("?sig=S3cretWord") for line in asked)
+        with server_of(root, odd) as (address, _), pytest.raises((DataError, EnvironmentProblem)):
+            RemoteDataset(f"{address}/d?sig=S3cretWord", replace(options, retry_seconds=0.1))
+    assert "dataset.json" in caplog.text
+    assert "S3cretWord" not in caplog.text
+
+
+def test_a_certificate_that_nobody_vouches_for(options: RemoteOptions, tmp_path: Path) -> None:
+    key, certificate = tmp_path / "key", tmp_path / "certificate"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=x"
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    subprocess.run([*command.split(), "-keyout", key, "-out", certificate], check=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            with suppress(OSError):
+                context.wrap_socket(listening.accept()[0], server_side=True)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with pytest.raises(EnvironmentProblem, match="certificate is not valid") as caught:
+            RemoteDataset(f"https://127.0.0.1:{listening.getsockname()[1]}/d", options)
+        one_line(caught.value, "credentials")
+        thread.join()
+
+
+def test_connections_are_used_again(root: Path, options: RemoteOptions) -> None:
+    connections = set()
+
+    def note(handler: Any, _: bytes) -> bool:
+        connections.add(handler.client_address)
+        return False
+
+    with server_of(root, note) as (address, asked):
+        source = HttpSource(f"{address}/d", options)
+        size = source.size("train/shard-00000.tar")
+        assert size == (root / "d/train/shard-00000.tar").stat().st_size
+        source.read_small("dataset.json", 1 << 20)
+        source.read("train/shard-00000.tar", 100, 9000, size)
+        source.read("train/shard-00000.tar", 0, size, size)
+        assert len(connections) == 1 < len(asked)
 
 
 @pytest.mark.parametrize(("scheme", "package"), [("s3", "s3fs"), ("gs", "gcsfs")])

@@ -11,6 +11,10 @@ class TransientError(Exception):
         self.retry_after = retry_after
 
 
+class UnreachableError(TransientError):
+    """No such host, or nobody listens there: a wrong address, no network, or a server asleep."""
+
+
 class MissingError(Exception):
     """There is no such file (404)."""
 

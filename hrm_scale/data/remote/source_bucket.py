@@ -1,4 +1,8 @@
-"""Ranges of objects in buckets (s3://, gs://), by fsspec's file systems."""
+"""Ranges of objects in buckets (s3://, gs://), by fsspec's file systems.
+
+`obstore` reads several times faster but hangs in a forked process and knows no `AWS_PROFILE` by
+itself (numbers: docs/streaming.md, "Libraries").
+"""
 
 from __future__ import annotations
 
