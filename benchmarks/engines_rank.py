@@ -20,8 +20,7 @@ from hrm_scale.engine import Engine, open_engine
 from hrm_scale.models import ActModel, Draws, build_model
 from hrm_scale.optim.adam_atan2 import make_adam_atan2
 from hrm_scale.optim.puzzle_table import DeviceTable
-from hrm_scale.training.draws import exploration_draws
-from hrm_scale.training.step import Rates, train_step
+from hrm_scale.training.step import Rates, exploration_draws, train_step
 
 PROFILED = 2
 

@@ -100,12 +100,12 @@ def measure(
     figures = Figures()
     take_times(trainer, options.every, figures)
     trainer.run()
-    trainer.reporter.close()
+    trainer.parts.reporter.close()
     checkpoint = read_checkpoint(run)
     sizes = {name: entry.bytes for name, entry in checkpoint.manifest.files.items()}
     facts = {
-        "device": str(trainer.engine.device),
-        "parameters": sum(p.numel() for p in trainer.model.parameters()),
+        "device": str(trainer.parts.engine.device),
+        "parameters": sum(p.numel() for p in trainer.parts.model.parameters()),
         "global_batch_size": options.batch,
     }
     return figures, sizes, facts
@@ -118,7 +118,7 @@ def take_times(trainer: Any, every: int, figures: Figures) -> None:
 
     def step(*args: Any, **options: Any) -> bool:
         nonlocal begun
-        number = trainer.state.step
+        number = trainer.parts.state.step
         if saving.background.busy and not saving.background.writing:
             figures.written.append(time.perf_counter() - begun)
             saving.collect(wait=True)

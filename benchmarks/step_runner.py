@@ -22,9 +22,8 @@ from hrm_scale.models.flops import recomputed_flops, training_flops
 from hrm_scale.models.layers import BlockSpec, BlockWeights, Rotary, rms_norm, rotate
 from hrm_scale.optim.adam_atan2 import make_adam_atan2
 from hrm_scale.optim.puzzle_table import DeviceTable, PuzzleTable
-from hrm_scale.training.draws import exploration_draws
 from hrm_scale.training.performance import peak_flops, peak_memory_bytes
-from hrm_scale.training.step import Rates, train_step
+from hrm_scale.training.step import Rates, exploration_draws, train_step
 
 
 def measure(

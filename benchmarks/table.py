@@ -116,7 +116,7 @@ def start_ranks(job: dict[str, Any], ranks: int) -> None:
                 for process in running.values():
                     process.terminate()
                 failure = EnvironmentProblem(f"a rank of placement {job['placement']} failed")
-                failure.told = code == failure.exit_code
+                failure.already_reported = code == failure.exit_code
                 raise failure
 
 
@@ -127,7 +127,7 @@ def run_rank(job: dict[str, Any], rank: int, ranks: int, port: int) -> None:
     os.environ["MASTER_ADDR"] = "127.0.0.1"
     from benchmarks.table_worker import run
 
-    run_cli(lambda _: run(job, rank), [])
+    run_cli(lambda _: run(job), [])
 
 
 def difference(folder: Path, base: str, placement: str, ranks: int) -> float:

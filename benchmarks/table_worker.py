@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from hrm_scale.base.errors import EnvironmentProblem
+from hrm_scale.base.worker_exit import reported_once
 from hrm_scale.engine import Engine, PlainEngine
 from hrm_scale.optim.open_table import open_table
 from hrm_scale.optim.puzzle_table import PuzzleTable
@@ -61,7 +62,7 @@ class Collectives(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def run(values: dict[str, Any], rank: int) -> None:
+def run(values: dict[str, Any]) -> None:
     """Measure as one of the ranks that the environment names; leaves figures and rows as files.
 
     Raises EnvironmentProblem when a rank has no GPU of its own.
@@ -69,12 +70,11 @@ def run(values: dict[str, Any], rank: int) -> None:
     job = Job(**values)
     gpus, ranks = torch.cuda.device_count(), int(os.environ["WORLD_SIZE"])
     if gpus < ranks and job.device != "cpu" and (gpus or job.device == "cuda"):
-        problem = EnvironmentProblem(
-            f"{ranks} ranks need a GPU each, this machine has {gpus}: type --device cpu, or"
-            " fewer --ranks"
-        )
-        problem.told = rank > 0
-        raise problem
+        with reported_once():
+            raise EnvironmentProblem(
+                f"{ranks} ranks need a GPU each, this machine has {gpus}: type --device cpu, or"
+                " fewer --ranks"
+            )
     engine = PlainEngine(job.device)
     figures, sample = measure(job, engine)
     stem = Path(job.folder) / f"{job.placement}-{engine.rank}"

@@ -208,9 +208,9 @@ class Monitor:
 
     def watch(self, trainer: Trainer) -> None:
         """Called before the first step."""
-        step, total = trainer.state.step, trainer.horizon.total_steps
+        step, total = trainer.parts.state.step, trainer.parts.horizon.total_steps
         self._trainer, self._started, self._first_step = trainer, time.monotonic(), step
-        folder = trainer.run_dir
+        folder = trainer.parts.run_dir
         if step >= total:
             print(f"demo: {folder} is trained already: delete it to train anew", flush=True)
         elif step:
@@ -221,11 +221,11 @@ class Monitor:
         trainer = self._trainer
         if trainer is None:
             return "starting"
-        step, total = trainer.state.step, trainer.horizon.total_steps
-        left = trainer.clock.eta_seconds(total - step)
+        step, total = trainer.parts.state.step, trainer.parts.horizon.total_steps
+        left = trainer.parts.clock.eta_seconds(total - step)
         if step < total:
             self._judge(step - self._first_step, total - step, left)
-        accuracy = _newest_accuracy(trainer.run_dir)
+        accuracy = _newest_accuracy(trainer.parts.run_dir)
         shown = [f"step {step}/{total}"]
         shown += [] if accuracy is None else [f"exact {accuracy:.3f}"]
         shown += [] if left is None else [f"{_duration(left)} left"]
@@ -243,7 +243,7 @@ class Monitor:
         patient = self._last or self._committed
         if self.expected > self.limit * (PATIENCE if patient else 1.0):
             self.stopped = True
-            (self._trainer.run_dir / STOP_FILE).touch()
+            (self._trainer.parts.run_dir / STOP_FILE).touch()
         elif not self._committed:
             self._committed = True
             print(f"demo: this machine will train for about {_duration(self.expected)}", flush=True)
@@ -253,7 +253,7 @@ class Monitor:
         from hrm_scale.training.stop import STOP_FILE
 
         if self._trainer is not None:
-            (self._trainer.run_dir / STOP_FILE).unlink(missing_ok=True)
+            (self._trainer.parts.run_dir / STOP_FILE).unlink(missing_ok=True)
 
 
 def expected_seconds(spent: float, done: int, to_do: int, left: float | None) -> float:

@@ -9,9 +9,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hrm_scale.base.errors import HrmError, run_cli
-from hrm_scale.base.machine import launcher_number
+from hrm_scale.base.errors import run_cli
 from hrm_scale.base.output import make_folder
+from hrm_scale.base.worker_exit import reported_once
 from hrm_scale.config.entry import resolve
 
 if TYPE_CHECKING:
@@ -25,11 +25,8 @@ _TRAINING_NAMES = {"arch.halt_max_steps": "halt_max_steps", "global_batch_size":
 
 
 def main(arguments: list[str]) -> int:
-    try:
+    with reported_once():  # every process reads the same arguments
         resolved = resolve(arguments, DESCRIPTION, "evaluate")
-    except HrmError as error:
-        error.told = launcher_number("RANK", 0) > 0  # every process reads the same arguments
-        raise
     if resolved is not None:
         from hrm_scale.engine.fate import lost_peers
 

@@ -17,7 +17,7 @@ from hrm_scale.base.errors import (
     run_cli,
 )
 from hrm_scale.base.machine import launcher_number
-from hrm_scale.base.worker_exit import stop_is_no_failure, stop_without_launcher
+from hrm_scale.base.worker_exit import reported_once, stop_is_no_failure, stop_without_launcher
 from hrm_scale.config.entry import resolve
 
 if TYPE_CHECKING:
@@ -34,19 +34,15 @@ DESCRIPTION = "Train a Hierarchical Reasoning Model; the same command again goes
 
 
 def main(arguments: list[str]) -> int:
-    rank = launcher_number("RANK", 0)
     settings = [argument for argument in arguments if argument != DRY_RUN]
-    try:
+    with reported_once():  # every process reads the same arguments
         resolved = resolve(settings, DESCRIPTION, "train")
         if resolved is not None and len(settings) < len(arguments):
             from hrm_scale.training.dry_run import dry_run
 
-            if rank == 0:
+            if launcher_number("RANK", 0) == 0:
                 print(dry_run(resolved.run, resolved.presets))
             return 0
-    except HrmError as error:
-        error.told = rank > 0  # every process reads the same arguments
-        raise
     if resolved is not None:
         stop_without_launcher()
         from hrm_scale.engine.fate import lost_peers
@@ -69,27 +65,26 @@ def run(
     trainer = build_trainer(resolved.run, resolved.presets)
     code, text = EXIT_INTERNAL, ""
     try:
-        with trainer.stop:
+        with trainer.stop, reported_once(TOGETHER):
             if on_start is not None:
                 on_start(trainer)
             trainer.run()
         code, text = EXIT_OK, "done"
-        trainer.reporter.say(
-            f"done: {trainer.state.step} steps; evaluate with: "
-            f"python -m hrm_scale.evaluate checkpoint={trainer.run_dir}"
+        trainer.parts.reporter.say(
+            f"done: {trainer.parts.state.step} steps; evaluate with: "
+            f"python -m hrm_scale.evaluate checkpoint={trainer.parts.run_dir}"
         )
     except HrmError as error:
         code, text = error.exit_code, str(error)
         if isinstance(error, TOGETHER):
-            error.told = trainer.engine.rank > 0
             trainer.saving.collect(wait=True)
-            trainer.engine.close()
+            trainer.parts.engine.close()
         raise
     except KeyboardInterrupt:
         code, text = EXIT_INTERRUPTED, "interrupted"
         raise
     except Exception as error:
-        if trainer.stop.interrupted and trainer.engine.ranks > 1:
+        if trainer.stop.interrupted and trainer.parts.engine.ranks > 1:
             # Another process has heard a second one, has left, and this one was waiting for it.
             code, text = EXIT_INTERRUPTED, "interrupted"
             raise KeyboardInterrupt from None
@@ -98,9 +93,9 @@ def run(
             code, text = lost.exit_code, str(lost)
         raise
     finally:
-        trainer.loader.close()
-        trainer.reporter.close(code, text)
-    trainer.engine.close()
+        trainer.parts.loader.close()
+        trainer.parts.reporter.close(code, text)
+    trainer.parts.engine.close()
     return trainer
 
 

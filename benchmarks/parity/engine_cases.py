@@ -89,6 +89,6 @@ def run_case(
 
 def _train(data: Path, run: Path, prepare: Any, changes: dict[str, Any]) -> None:
     trainer = train_here(data, run, prepare, **changes)
-    if hasattr(trainer.engine, "gathers") and trainer.engine.rank == 0:
-        (run / "gathers.txt").write_text(str(trainer.engine.gathers))
-    trainer.engine.close()
+    if hasattr(trainer.parts.engine, "gathers") and trainer.parts.engine.rank == 0:
+        (run / "gathers.txt").write_text(str(trainer.parts.engine.gathers))
+    trainer.parts.engine.close()

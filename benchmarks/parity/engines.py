@@ -90,13 +90,14 @@ def refused(case: Case, table: Table) -> str:
     """The message for bf16 parameters with stage 0."""
     import json
 
+    from hrm_scale.base.batch_shape import BatchShape
     from hrm_scale.base.errors import ConfigError
     from hrm_scale.engine import zero_config
 
     settings = json.loads(
         json.dumps({"zero_optimization": case.deepspeed, "bf16": {"enabled": True}})
     )
-    shape = zero_config.Shape(BATCH, 1, case.ranks, bf16_forward=True, on_cpu=True)
+    shape = zero_config.Shape(BatchShape(BATCH, 1, case.ranks), bf16_forward=True, on_cpu=True)
     try:
         zero_config.complete(settings, "DeepSpeed settings", shape)
     except ConfigError as error:

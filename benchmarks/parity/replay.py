@@ -14,8 +14,7 @@ from hrm_scale.models import ActModel, Draws, ModelConfig, build_model
 from hrm_scale.optim.adam_atan2 import AdamATan2
 from hrm_scale.optim.puzzle_table import DeviceTable, PuzzleTable
 from hrm_scale.optim.schedule import learning_rate
-from hrm_scale.training.metrics import reduced_metrics
-from hrm_scale.training.step import Rates, StepResult, train_step
+from hrm_scale.training.step import Rates, StepResult, reduced_metrics, train_step
 
 PREFIX = "model."
 TABLE = "inner.puzzle_emb.weights"

@@ -119,7 +119,9 @@ def start_checkpoint(data: Path, folder: Path, **changes: Any) -> Path:
     """A run of one step whose halt head has opinions, for others to go on from."""
     run = folder / "start"
     settings = {**SETTINGS, "max_steps": 1, "evaluation__full_at_end": "false", **changes}
-    run_ranks(0, lambda: train_here(data, run, make_halting_likely, **settings).engine.close())
+    run_ranks(
+        0, lambda: train_here(data, run, make_halting_likely, **settings).parts.engine.close()
+    )
     return run / "checkpoints" / "step-00000001"
 
 

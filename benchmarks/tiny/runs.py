@@ -231,7 +231,7 @@ def stop_lines(stderr: str) -> list[str]:
 
 def make_halting_likely(trainer: Trainer) -> None:
     """A fresh halt head never halts by itself; this one starts with opinions, half of them to."""
-    head = trainer.model.inner.q_head
+    head = trainer.parts.model.inner.q_head
     assert isinstance(head, QHead)
     generator = torch.Generator().manual_seed(7)
     with torch.no_grad():
@@ -251,7 +251,7 @@ def train_here(
     try:
         trainer.run()
     finally:
-        trainer.reporter.close()
+        trainer.parts.reporter.close()
         if trainer.lock is not None:
             trainer.lock.close()
     return trainer

@@ -34,11 +34,11 @@ class HrmError(Exception):
 
     Each argument is one problem and one line of the message; a line break inside one, which can
     only come from a file or a name, is shown as an escape.
-    `told` is set when another process of the same run tells the user; this one ends in silence.
+    `already_reported` is set when another process of the run reports it; this one ends in silence.
     """
 
     exit_code = EXIT_INTERNAL
-    told = False
+    already_reported = False
 
     def __init__(self, *problems: str) -> None:
         super().__init__(*problems)
@@ -112,7 +112,9 @@ def run_cli(main: Callable[[list[str]], int | None], argv: list[str] | None = No
             raise
         # A stop that was asked for is no error.
         prefix = "" if isinstance(error, Stopped) else "error: "
-        code = error.exit_code if error.told else _report(str(error), error.exit_code, prefix)
+        code = error.exit_code
+        if not error.already_reported:
+            _report(str(error), code, prefix)
     except KeyboardInterrupt:
         if debug:
             raise

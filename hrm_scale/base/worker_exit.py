@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hrm_scale.base.errors import EXIT_OK, EXIT_STOPPED
+from hrm_scale.base.errors import EXIT_OK, EXIT_STOPPED, HrmError
+from hrm_scale.base.machine import launcher_number
 
 STOPPED_FILE = "HRM_SCALE_STOPPED_FILE"
 """Environment variable with a path; a worker that stopped on request makes this file."""
@@ -51,6 +52,18 @@ def stop_with_parent() -> None:
     """Be sent SIGTERM when the process that started this one dies. Nothing outside Linux."""
     if sys.platform.startswith("linux"):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+@contextmanager
+def reported_once(kinds: tuple[type[HrmError], ...] = (HrmError,)) -> Iterator[None]:
+    """Inside, every process of a run meets the same error of these kinds: rank 0 alone reports
+    it."""
+    rank = launcher_number("RANK", 0)
+    try:
+        yield
+    except kinds as error:
+        error.already_reported = rank > 0
+        raise
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from hrm_scale.base.batch_shape import uneven
 from hrm_scale.base.output import MAX_NAME
 from hrm_scale.config.identity import path_safe
 from hrm_scale.config.suggest import closest_value
@@ -53,13 +54,9 @@ def require(problems: Iterator[Problem]) -> None:
 def train_problems(run: RunConfig) -> Iterator[Problem]:
     """Everything wrong with a training run whose fields are each valid by themselves."""
     yield from _arch_problems(run.arch)
-    if run.global_batch_size % run.engine.accumulation:
-        yield Problem(
-            ("global_batch_size", "engine.accumulation"),
-            "{0} cannot be divided into {1} equal micro-batches; allowed: a divisor of "
-            f"global_batch_size, such as engine.accumulation="
-            f"{_largest_divisor(run.global_batch_size, run.engine.accumulation)}",
-        )
+    problem = uneven(run.global_batch_size, run.engine.accumulation, 1, ("{0}", "{1}"))
+    if problem is not None:
+        yield Problem(("global_batch_size", "engine.accumulation"), problem)
     limits = ("epochs", "max_steps", "max_samples", "max_flops", "max_time")
     if all(getattr(run, name) is None for name in limits):
         yield Problem(
@@ -230,10 +227,6 @@ def _position_problems(arch: ArchConfig) -> Iterator[Problem]:
             f"{{0}} of {{2}} holds 1 to {room} numbers, not {{1}}; allowed: "
             "arch.puzzle_emb_len=0 for as many positions as are needed",
         )
-
-
-def _largest_divisor(number: int, at_most: int) -> int:
-    return next(d for d in range(min(at_most, number), 0, -1) if number % d == 0)
 
 
 def _resume_word(value: str) -> str:

@@ -21,9 +21,9 @@ class _Failure:
 
 
 class _ElsewhereError(HrmError):
-    """Another rank failed, and tells why."""
+    """Another rank failed, and reports why."""
 
-    told = True
+    already_reported = True
 
     def __init__(self, exit_code: int) -> None:
         super().__init__("another process failed")
@@ -55,7 +55,7 @@ def shared_fate(rank: int, ranks: int, group: dist.ProcessGroup | None) -> Itera
     except HrmError as error:
         outcome = gather_objects(_Failure(error.exit_code), ranks, group)
         first = next(r for r, value in enumerate(outcome) if isinstance(value, _Failure))
-        error.told = first != rank
+        error.already_reported = first != rank
         raise
 
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import torch
 
-from hrm_scale.base.errors import ConfigError
+from hrm_scale.base.batch_shape import BatchShape
 from hrm_scale.base.machine import launcher_number
 from hrm_scale.engine import zero_config
 from hrm_scale.engine.engine import Engine
@@ -24,16 +24,10 @@ def open_engine(
 ) -> Engine:
     """Join the other processes and take the engine that `deepspeed` (``engine.deepspeed``) names.
 
-    Raises ConfigError, before any process waits for another, when the batch cannot be dealt to the
-    processes or DeepSpeed's settings cannot be used.
+    Raises ConfigError, before any process waits for another, when the batch cannot be divided
+    among the processes or DeepSpeed's settings cannot be used.
     """
-    ranks = launcher_number("WORLD_SIZE", 1)
-    if global_batch_size % (accumulation * ranks):
-        raise ConfigError(
-            f"global_batch_size={global_batch_size} cannot be dealt to {ranks} processes in"
-            f" {accumulation} micro-batches (engine.accumulation): make it a multiple of"
-            f" {accumulation * ranks}, or start another number of processes"
-        )
+    batch = BatchShape(global_batch_size, accumulation, launcher_number("WORLD_SIZE", 1))
     found = zero_config.requested(deepspeed)
     if found is None:
         return PlainEngine(device, timeout)
@@ -41,9 +35,7 @@ def open_engine(
 
     settings, source = found
     shape = zero_config.Shape(
-        global_batch_size=global_batch_size,
-        accumulation=accumulation,
-        ranks=ranks,
+        batch,
         bf16_forward=bf16_forward,
         on_cpu=not torch.cuda.is_available(),
     )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hrm_scale.base.batch_shape import BatchShape
 from hrm_scale.base.errors import ConfigError
 from hrm_scale.base.untrusted import parse_json, read_bytes
 
@@ -26,9 +27,7 @@ _TRUE = ("1", "true", "yes", "y", "on", "t")
 class Shape:
     """What a run asks of its engine."""
 
-    global_batch_size: int
-    accumulation: int
-    ranks: int
+    batch: BatchShape
     bf16_forward: bool
     on_cpu: bool
 
@@ -167,13 +166,13 @@ def _refuse_what_changes_learning(settings: Settings, source: str) -> None:
 
 
 def _fill_batch(settings: Settings, source: str, shape: Shape) -> None:
-    micro = shape.global_batch_size // (shape.accumulation * shape.ranks)
+    batch = shape.batch
     for key, right, keys in (
-        ("train_batch_size", shape.global_batch_size, "global_batch_size"),
-        ("gradient_accumulation_steps", shape.accumulation, "engine.accumulation"),
+        ("train_batch_size", batch.global_batch_size, "global_batch_size"),
+        ("gradient_accumulation_steps", batch.accumulation, "engine.accumulation"),
         (
             "train_micro_batch_size_per_gpu",
-            micro,
+            batch.rows,
             "global_batch_size / (engine.accumulation x processes)",
         ),
     ):

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from hrm_scale.base.batch_shape import BatchShape
 from hrm_scale.base.command_line import Parser, natural, positive
 from hrm_scale.base.errors import ConfigError, EnvironmentProblem
 from hrm_scale.base.machine import usable_cores
@@ -113,7 +114,8 @@ def main(arguments: list[str]) -> int:
         return _in_this_process([*options.settings, "--dry-run"])
     place = _place(options)
     processes = options.processes or default_processes(resolved.run)
-    check_batch(resolved.run, options.nodes * processes)
+    run = resolved.run
+    BatchShape(run.global_batch_size, run.engine.accumulation, options.nodes * processes)
     if options.nodes * processes == 1 and options.max_restarts == 0:
         return _in_this_process(options.settings)
     _set_environment(place.address, processes, arguments)
@@ -163,17 +165,6 @@ def default_processes(run: RunConfig) -> int:
         import torch
 
     return max(1, torch.cuda.device_count())
-
-
-def check_batch(run: RunConfig, ranks: int) -> None:
-    """Raise ConfigError unless every process gets equally many examples of every micro-batch."""
-    accumulation = run.engine.accumulation
-    if run.global_batch_size % (ranks * accumulation):
-        raise ConfigError(
-            f"global_batch_size={run.global_batch_size} cannot be shared equally by {ranks}"
-            f" processes with engine.accumulation={accumulation}: choose a multiple of"
-            f" {ranks * accumulation}, or another number of processes"
-        )
 
 
 def _in_this_process(settings: list[str]) -> int:

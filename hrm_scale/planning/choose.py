@@ -44,12 +44,6 @@ def choose(job: Job) -> Choice:
     Raises ConfigError with what else would help when none does.
     """
     given = given_setting(job.run)
-    if job.rows_of_rank % given.accumulation:
-        raise ConfigError(
-            f"global_batch_size={job.run.global_batch_size} on {job.sharding.ranks} GPUs cannot be"
-            f" divided into engine.accumulation={given.accumulation} equal micro-batches; allowed:"
-            f" a divisor of {job.rows_of_rank}"
-        )
     as_given = memory(job, given)
     if as_given.needed <= job.machine.memory:
         return Choice(given, as_given, as_given, [])

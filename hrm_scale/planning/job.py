@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from hrm_scale.base.batch_shape import BatchShape
 from hrm_scale.base.errors import ConfigError
 from hrm_scale.base.untrusted import parse_json, read_bytes
 from hrm_scale.config.schema import RunConfig
@@ -66,11 +67,7 @@ def make_job(run: RunConfig, machine: Hardware) -> Job:
         named = list(build_model(model).named_parameters())
     sizes = [parameter.numel() for _, parameter in named]
     state = state_bytes(run.optimizer, named) + (FP32 * sum(sizes) if run.ema else 0)
-    if run.global_batch_size % machine.ranks:
-        raise ConfigError(
-            f"global_batch_size={run.global_batch_size} cannot be shared by {machine.ranks} GPUs;"
-            " allowed: a multiple of their number"
-        )
+    BatchShape(run.global_batch_size, run.engine.accumulation, machine.ranks)
     sharding = _sharding(run.engine.deepspeed, machine.ranks, model.forward_dtype)
     refuse_sharded(run.optimizer, sharding.stage or 0, run.engine.deepspeed)
     return Job(run, task, machine, sharding, model, sum(sizes), max(sizes), state)

@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 
 from hrm_scale.base.redaction import redact
 from hrm_scale.checkpoint import LoadedCheckpoint
-from hrm_scale.config.schema import RunConfig
-from hrm_scale.data import Dataset, DatasetMeta, SplitInfo
-from hrm_scale.engine import Engine
-from hrm_scale.models import ModelConfig
+from hrm_scale.data import DatasetMeta, SplitInfo
+from hrm_scale.models import ActModel, ModelConfig
 from hrm_scale.optim.choose import resolve_optimizer
-from hrm_scale.training.horizon import Horizon
+from hrm_scale.training.parts import RunParts
 
 Row = tuple[str, str, str]
 
 
+class Reasons(NamedTuple):
+    """Why the model computes as it does on this machine."""
+
+    dtype: str
+    attention: str
+    compile: str
+
+
+def parameters_of(model: ActModel) -> int:
+    """How many numbers are trained, the puzzle table not counted."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
 def start_rows(
-    run: RunConfig,
-    presets: dict[str, str],
-    dataset: Dataset,
-    horizon: Horizon,
-    found: LoadedCheckpoint | None,
+    parts: RunParts, presets: dict[str, str], found: LoadedCheckpoint | None
 ) -> list[Row]:
     """What is trained, on what, from where and for how long."""
-    meta = dataset.meta
-    train = dataset.split("train")
+    run, horizon = parts.config, parts.horizon
+    meta, train = parts.dataset.meta, parts.dataset.split("train")
     samples = horizon.total_steps * run.global_batch_size
     start = "from the beginning" if found is None else f"resumed at step {found.step}"
     reason = "no earlier checkpoint" if found is None else str(found.path)
@@ -46,25 +55,17 @@ def _data(meta: DatasetMeta, train: SplitInfo) -> str:
     return text
 
 
-def machine_rows(
-    run: RunConfig,
-    engine: Engine,
-    config: ModelConfig,
-    parameters: int,
-    compiled: tuple[bool, str],
-    attention: tuple[str, str],
-    dtype_reason: str,
-) -> list[Row]:
+def machine_rows(parts: RunParts, reasons: Reasons) -> list[Row]:
     """How this machine, and those beside it, will do it."""
+    run, engine, shape, config = parts.config, parts.engine, parts.shape, parts.model.config
     device = engine.device
     if device.type == "cuda":
         hardware = torch.cuda.get_device_name(device)
     else:
         hardware = f"no CUDA GPU in use, {torch.get_num_threads()} threads"
-    rows = run.global_batch_size // (run.engine.accumulation * engine.ranks)
-    batch = f"{run.global_batch_size}"
-    if rows < run.global_batch_size:
-        batch += f" = {engine.ranks} ranks x {run.engine.accumulation} micro x {rows}"
+    batch = f"{shape.global_batch_size}"
+    if shape.rows < shape.global_batch_size:
+        batch += f" = {engine.ranks} ranks x {shape.accumulation} micro x {shape.rows}"
     dtype = str(config.forward_dtype).removeprefix("torch.")
     return [
         ("global batch", batch, f"refill {run.data.refill}"),
@@ -72,13 +73,13 @@ def machine_rows(
         ("device", str(device), hardware),
         (
             "parameters",
-            f"{parameters:,}",
+            f"{parameters_of(parts.model):,}",
             f"puzzle table on {run.engine.puzzle_table}, not counted",
         ),
-        ("forward dtype", dtype, f"{dtype_reason}; updates are made in float32"),
-        ("attention", *attention),
+        ("forward dtype", dtype, f"{reasons.dtype}; updates are made in float32"),
+        ("attention", config.attention, reasons.attention),
         ("optimizer", *resolve_optimizer(run.optimizer, device)),
-        ("compile", str(compiled[0]).lower(), compiled[1]),
+        ("compile", str(config.compile).lower(), reasons.compile),
         *_checkpointing(config),
     ]
 

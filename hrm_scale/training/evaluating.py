@@ -5,18 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hrm_scale.config.schema import RunConfig
-from hrm_scale.data import Dataset
-from hrm_scale.engine import Engine
 from hrm_scale.evaluation.evaluate import evaluate
-from hrm_scale.models import ActModel
-from hrm_scale.optim.puzzle_table import PuzzleTable
-from hrm_scale.reporting import Reporter
-from hrm_scale.training.clock import Clock
-from hrm_scale.training.early_stopping import EarlyStopping
-from hrm_scale.training.horizon import Horizon
-from hrm_scale.training.snapshot import TrainState
-from hrm_scale.training.watch import Watch
+from hrm_scale.training.parts import RunParts
 
 JUDGED = ("exact_accuracy", "accuracy", "lm_loss")
 """What an evaluation can be judged by; of the raw weights nothing else is reported."""
@@ -26,36 +16,30 @@ JUDGED = ("exact_accuracy", "accuracy", "lm_loss")
 class Evaluating:
     """Evaluates the model of a run on the test split. All ranks call every method together."""
 
-    config: RunConfig
-    horizon: Horizon
-    engine: Engine
-    model: ActModel
-    table: PuzzleTable | None
-    dataset: Dataset
-    reporter: Reporter
-    clock: Clock
-    watch: Watch
-    early: EarlyStopping
-    state: TrainState
+    parts: RunParts
     new_best = False
     """Whether the last evaluation during training is the best so far."""
 
     def if_due(self, asked_to_stop: Callable[[], bool]) -> bool:
         """Evaluate a subset when the present step asks for it and has not had it yet: a process
         that was stopped meanwhile leaves its evaluation to the next one."""
-        state = self.state
-        due = 0 < state.step < self.horizon.total_steps and self.horizon.evaluates_at(state.step)
+        state = self.parts.state
+        due = 0 < state.step < self.parts.horizon.total_steps and self.parts.horizon.evaluates_at(
+            state.step
+        )
         if not due or state.evaluated == state.step:
             return False
-        results = self._evaluate(self.config.evaluation.limit, asked_to_stop)
+        results = self._evaluate(self.parts.config.evaluation.limit, asked_to_stop)
         if results is None:
             return False
-        self.new_best = bool(results) and self.early.observe(state.step, results)
+        self.new_best = bool(results) and self.parts.early.observe(state.step, results)
         return True
 
     def at_end(self, asked_to_stop: Callable[[], bool]) -> bool:
         """The last evaluation, of everything by default. False when a request to stop ended it."""
-        limit = None if self.config.evaluation.full_at_end else self.config.evaluation.limit
+        limit = (
+            None if self.parts.config.evaluation.full_at_end else self.parts.config.evaluation.limit
+        )
         return self._evaluate(limit, asked_to_stop) is not None
 
     def _evaluate(
@@ -65,11 +49,11 @@ class Evaluating:
 
         Where averaged weights are kept they are what is judged; the others' results are `raw/...`.
         """
-        state, engine = self.state, self.engine
+        state, engine = self.parts.state, self.parts.engine
         results: dict[str, float] = {}
-        if "test" in self.dataset.meta.splits:
+        if "test" in self.parts.dataset.meta.splits:
             raw: dict[str, float] | None = {}
-            with self.clock.paused("evaluation"), self.watch.phase("evaluation"):
+            with self.parts.clock.paused("evaluation"), self.parts.watch.phase("evaluation"):
                 with engine.gathered() if engine.average is None else engine.averaged():
                     found = self._results(limit, asked_to_stop)
                 if found is not None and engine.average is not None:
@@ -78,7 +62,7 @@ class Evaluating:
             if found is None or raw is None:
                 return None
             results = found | {f"raw/{name}": raw[name] for name in JUDGED if name in raw}
-            self.reporter.metrics(
+            self.parts.reporter.metrics(
                 state.step, {f"eval/{name}": value for name, value in results.items()}
             )
         state.evaluated = state.step
@@ -88,22 +72,21 @@ class Evaluating:
         self, limit: int | None, asked_to_stop: Callable[[], bool]
     ) -> dict[str, float] | None:
         """What the model as it is now makes of the test split; None when it was ended early."""
-        config = self.config
+        config = self.parts.config
 
         def progress(_: int) -> bool:
-            self.watch.progress(self.state.step)
+            self.parts.watch.progress(self.parts.state.step)
             return asked_to_stop()
 
-        micro = config.global_batch_size // config.engine.accumulation
         return evaluate(
-            self.model,
-            self.table,
-            self.dataset,
-            batch_size=config.evaluation.batch_size or micro,
+            self.parts.model,
+            self.parts.table,
+            self.parts.dataset,
+            batch_size=config.evaluation.batch_size or self.parts.shape.micro_batch_size,
             limit=limit,
             seed=config.evaluation.seed,
             loss_type=config.arch.loss.loss_type,
-            device=self.engine.device,
+            device=self.parts.engine.device,
             progress=progress,
-            processes=self.engine,
+            processes=self.parts.engine,
         )

@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 from torch import Tensor
 
+from hrm_scale.base.batch_shape import BatchShape
 from hrm_scale.data import Batch, Loader
 from hrm_scale.engine import Engine
 from hrm_scale.models import Carry
@@ -40,14 +41,14 @@ class AlwaysFeed:
         loader: Loader,
         engine: Engine,
         position: int,
-        global_batch: int,
+        shape: BatchShape,
         offer: Offer | None = None,
     ) -> None:
         self.position = position
         self._offer = offer
         self._batches = loader.batches(position)
         self._device = engine.device
-        self._global_batch = global_batch
+        self._global_batch = shape.global_batch_size
 
     def next(self, carries: Sequence[Carry] | None) -> list[dict[str, Tensor]]:
         parts = next(self._batches)
@@ -71,26 +72,24 @@ class OnHaltFeed:
         loader: Loader,
         engine: Engine,
         position: int,
-        global_batch: int,
-        accumulation: int,
+        shape: BatchShape,
         offer: Offer | None = None,
     ) -> None:
         self.position = position
         self._offer = offer
         self._loader, self._engine = loader, engine
-        self._rows = global_batch // (accumulation * engine.ranks)
-        self._accumulation = accumulation
+        self._shape = shape
 
     def next(self, carries: Sequence[Carry] | None) -> list[dict[str, Tensor]]:
         parts = []
-        for micro in range(self._accumulation):
+        for micro in range(self._shape.accumulation):
             if carries is None:
-                free = np.ones(self._rows * self._engine.ranks, dtype=bool)
+                free = np.ones(self._shape.micro_batch_size, dtype=bool)
             else:
                 free = self._engine.gather_rows(carries[micro].halted).cpu().numpy()
             # Position of each slot's example, were it free: count of free slots before it.
             place = np.cumsum(free) - free
-            mine = slice(self._rows * self._engine.rank, self._rows * (self._engine.rank + 1))
+            mine = slice(*self._shape.slots(0, self._engine.rank))
             start = self.position + int(place[mine][0])
             taken = int(free[mine].sum())
             fresh = self._loader.fetch(start, start + taken)
@@ -123,12 +122,10 @@ def open_feed(
     loader: Loader,
     engine: Engine,
     position: int,
-    *,
-    global_batch: int,
-    accumulation: int,
+    shape: BatchShape,
     offer: Offer | None = None,
 ) -> Feed:
     """The feed for `data.refill`."""
     if refill == "on_halt":
-        return OnHaltFeed(loader, engine, position, global_batch, accumulation, offer)
-    return AlwaysFeed(loader, engine, position, global_batch, offer)
+        return OnHaltFeed(loader, engine, position, shape, offer)
+    return AlwaysFeed(loader, engine, position, shape, offer)

@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from hrm_scale.base.errors import NonFiniteError
+from hrm_scale.checkpoint import write_tensors
 from hrm_scale.config.schema import GuardsConfig
 from hrm_scale.engine import Engine
 from hrm_scale.models import Carry
-from hrm_scale.training.dump import dump_batch
 from hrm_scale.training.step import StepResult
 
 Positions = tuple[int, int]
@@ -48,7 +48,6 @@ class Guard:
     """Looks at every step before it updates anything, and at every reported loss.
 
     run_dir: gets the batch of a faulty step, in `non_finite/`.
-    last_checkpoint: the newest one, named in messages.
     warn: tells the user.
     """
 
@@ -57,11 +56,12 @@ class Guard:
         config: GuardsConfig,
         engine: Engine,
         run_dir: Path,
-        last_checkpoint: Callable[[], Path | None],
         warn: Callable[[str], None],
     ) -> None:
         self._config, self._engine, self._run_dir = config, engine, run_dir
-        self._last_checkpoint, self._warn = last_checkpoint, warn
+        self._warn = warn
+        self.last_checkpoint: Callable[[], Path | None] = lambda: None
+        """The newest checkpoint, named in messages; `Saving` knows it."""
         self._recent: list[int] = []  # steps left out or gone back from, of the last _WINDOW
         self._losses: list[float] = []
         self._in_spike = False
@@ -98,7 +98,7 @@ class Guard:
         dumped = dump_batch(self._run_dir, step, self._engine.rank, result.carries)
         saved = f"batch: {dumped}" if dumped else "the batch could not be written"
         self._recent = [s for s in self._recent if abs(step - s) < _WINDOW]
-        back = self._last_checkpoint()
+        back = self.last_checkpoint()
         if self._config.non_finite == "raise":
             raise NonFiniteError(f"{self.fault}; {_good(back)}; {saved}. {_ADVICE}")
         if len(self._recent) >= self._config.limit:
@@ -134,7 +134,7 @@ class Guard:
             self._warn(
                 f"loss spike: train/lm_loss is {loss:.4g} at step {step}, {loss / usual:.1f} times"
                 f" the median of the last {len(self._losses)} reports ({usual:.4g});"
-                f" {_good(self._last_checkpoint())}"
+                f" {_good(self.last_checkpoint())}"
             )
         self._in_spike = spike
         self._losses = [*self._losses, loss][-_REPORTS:]
@@ -143,7 +143,7 @@ class Guard:
         """Raise NonFiniteError when a loss, the same on every rank, is lost."""
         if not math.isfinite(loss):
             fault = self._earliest() or f"loss is {loss} {where}"
-            raise NonFiniteError(f"{fault}; {_good(self._last_checkpoint())}. {_ADVICE}")
+            raise NonFiniteError(f"{fault}; {_good(self.last_checkpoint())}. {_ADVICE}")
 
     def state_dict(self) -> dict[str, Any]:
         """JSON values for the checkpoint."""
@@ -192,3 +192,28 @@ def _good(checkpoint: Path | None) -> str:
     if checkpoint is None:
         return "there is no checkpoint yet"
     return f"last good checkpoint: {checkpoint}"
+
+
+def dump_batch(run_dir: Path, step: int, rank: int, carries: Sequence[Carry]) -> Path | None:
+    """Write what the slots of this rank worked on to `non_finite/step-S-rank-R.safetensors`.
+
+    `carries` after the step, one a micro-step. Columns over slots in order: `inputs`, `labels`,
+    `puzzle_identifiers`, `steps` (ACT steps done), `lost` (the slot's latent state is not finite).
+    The latent states themselves are large, and left out. Returns None when the disk refuses.
+    """
+    columns = {name: torch.cat([carry.data[name] for carry in carries]) for name in carries[0].data}
+    columns["steps"] = torch.cat([carry.steps for carry in carries])
+    columns["lost"] = torch.cat(
+        [
+            ~torch.stack([z.isfinite().flatten(1).all(1) for z in carry.z]).all(0)
+            for carry in carries
+        ]
+    )
+    path = run_dir / "non_finite" / f"step-{step:08d}-rank-{rank:05d}.safetensors"
+    try:
+        path.parent.mkdir(exist_ok=True)
+        path.unlink(missing_ok=True)
+        write_tensors(path, columns)
+    except OSError:
+        return None
+    return path

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hrm_scale.base.batch_shape import BatchShape
 from hrm_scale.base.errors import CheckpointError
 from hrm_scale.checkpoint import (
     AVERAGES,
@@ -52,22 +53,11 @@ class TrainState:
     finished: int = 0
 
 
-def slot_range(
-    micro: int, rank: int, ranks: int, accumulation: int, global_batch: int
-) -> tuple[int, int]:
-    """Slots [start, stop) of the global batch that a rank owns in a micro-step."""
-    rows = global_batch // (accumulation * ranks)
-    start = micro * (global_batch // accumulation) + rank * rows
-    return start, start + rows
-
-
 def take(
     engine: Engine,
     table: PuzzleTable | None,
     state: TrainState,
-    *,
-    accumulation: int,
-    global_batch: int,
+    shape: BatchShape,
 ) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
     """Checkpoint parts of this rank, and the JSON of the run's counters; every rank calls it."""
     parts: dict[str, dict[str, Tensor]] = {}
@@ -83,7 +73,7 @@ def take(
         if hi > lo and (engine.rank == 0 or not whole):
             parts[table_part_name(lo, hi, whole)] = {TABLE: table.owned_rows()}
     for micro, carry in enumerate(state.carries or ()):
-        slots = slot_range(micro, engine.rank, engine.ranks, accumulation, global_batch)
+        slots = shape.slots(micro, engine.rank)
         parts[carry_part_name(*slots)] = _carry_tensors(carry)
     names = sorted(state.sums)
     sums: list[list[float]] = []
@@ -139,16 +129,14 @@ def put_back(
     engine: Engine,
     table: PuzzleTable | None,
     state: TrainState,
-    *,
-    accumulation: int,
-    global_batch: int,
+    shape: BatchShape,
     dtype: torch.dtype,
 ) -> None:
     """Load optimizer, table and `state`, after `load_model`. The position in the data is left to
     the caller: a run that goes back past bad samples keeps its own. dtype: of the carry."""
     carries = []
-    for micro in range(accumulation):
-        slots = slot_range(micro, engine.rank, engine.ranks, accumulation, global_batch)
+    for micro in range(shape.accumulation):
+        slots = shape.slots(micro, engine.rank)
         tensors = read_carry(checkpoint, *slots)
         carries.append(_carry({name: t.to(engine.device) for name, t in tensors.items()}, dtype))
 

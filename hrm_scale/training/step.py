@@ -1,4 +1,8 @@
-"""One optimizer step: K micro-steps on owned slices of the carry, then one update of everything."""
+"""One optimizer step: K micro-steps on owned slices of the carry, then one update of everything.
+
+Its random numbers are functions of the seed, the step and the slot alone; its metric sums are
+reduced over ranks where they are logged.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from hrm_scale.base.batch_shape import BatchShape
+from hrm_scale.config.schema import RunConfig
 from hrm_scale.engine import Engine
 from hrm_scale.models import Carry, Draws, Outputs, act_loss, refill
 from hrm_scale.models.recursion import Cycles
@@ -106,3 +113,59 @@ def _of_all_slots(engine: Engine, ids: Tensor, grads: Tensor) -> tuple[Tensor, T
         rows = engine.gather_rows(rows.unsqueeze(0)).transpose(0, 1)
         ids, grads = rows[..., 0].contiguous().view(torch.int32), rows[..., 1:]
     return ids.flatten(), grads.reshape(ids.numel(), -1)
+
+
+def exploration_draws(
+    seed: int, step: int, global_batch_size: int, halt_max_steps: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The halting coin and minimum of every slot at a step: float32 [G] in [0, 1), int32 [G] in
+    2..halt_max_steps. A function of (seed, step) and the slot alone: neither the number of ranks
+    nor accumulation changes what a slot draws, and a resumed run needs no generator state."""
+    generator = np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, 0, step]))
+    rand = generator.random(global_batch_size, dtype=np.float32)
+    randint = generator.integers(
+        2, max(halt_max_steps, 2), size=global_batch_size, dtype=np.int32, endpoint=True
+    )
+    return rand, randint
+
+
+def noise_keys(seed: int, step: int, global_batch_size: int) -> np.ndarray:
+    """The key of every slot's noise at a step: int64 [G], a function of (seed, step) and the slot
+    alone, as the exploration draws are."""
+    generator = np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, 1, step]))
+    return generator.integers(2**63, size=global_batch_size, dtype=np.int64)
+
+
+def draws_of(run: RunConfig, shape: BatchShape, engine: Engine, step: int) -> list[Draws]:
+    """The draws of this rank's slots at a step, one entry a micro-step, on its device."""
+    batch, arch = shape.global_batch_size, run.arch
+    whole = [*exploration_draws(run.seed, step, batch, arch.halt_max_steps)]
+    if arch.random_init or arch.noise_scale:
+        whole.append(noise_keys(run.seed, step, batch))
+    draws = []
+    for micro in range(shape.accumulation):
+        slots = slice(*shape.slots(micro, engine.rank))
+        mine = (torch.from_numpy(values[slots]) for values in whole)
+        draws.append(Draws(*(values.to(engine.device, non_blocking=True) for values in mine)))
+    return draws
+
+
+def reduced_metrics(
+    engine: Engine, sums: dict[str, Tensor], global_batch_size: int, lr: float
+) -> dict[str, float]:
+    """What the training loop logs for one step, under the reference's names.
+
+    Losses are means over all rows of the global batch; everything else is a mean over the rows
+    that halted, so that `train/count` itself is 1, or 0 when no row did. One packed all-reduce and
+    one transfer to the host: call it on logging steps only.
+    """
+    names = sorted(sums)
+    packed = torch.stack([sums[name].to(torch.float64) for name in names])
+    values = dict(zip(names, engine.sum(packed).tolist(), strict=True))
+    halted = max(values["count"], 1.0)
+    logged = {
+        f"train/{name}": value / (global_batch_size if name.endswith("loss") else halted)
+        for name, value in values.items()
+    }
+    logged["train/lr"] = lr
+    return logged

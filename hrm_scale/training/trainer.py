@@ -5,56 +5,34 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import IO
 
 import torch
 
 from hrm_scale.base.errors import Stopped
 from hrm_scale.checkpoint import read_checkpoint
-from hrm_scale.config.schema import RunConfig
-from hrm_scale.data import Loader
-from hrm_scale.engine import Engine
-from hrm_scale.models import ActModel
 from hrm_scale.models.flops import training_flops
 from hrm_scale.models.recursion import Cycles, curriculum_cycles, full_depth
-from hrm_scale.optim.puzzle_table import PuzzleTable
 from hrm_scale.optim.schedule import learning_rate
-from hrm_scale.reporting import Reporter
-from hrm_scale.training.clock import Clock
-from hrm_scale.training.draws import draws_of
 from hrm_scale.training.evaluating import Evaluating
 from hrm_scale.training.feed import open_feed
-from hrm_scale.training.guards import Guard, free_lost_slots
-from hrm_scale.training.horizon import Horizon
-from hrm_scale.training.metrics import reduced_metrics
+from hrm_scale.training.guards import free_lost_slots
+from hrm_scale.training.parts import RunParts
 from hrm_scale.training.performance import peak_flops, peak_memory_bytes
 from hrm_scale.training.saving import Saving
-from hrm_scale.training.snapshot import TrainState, put_back
-from hrm_scale.training.step import Rates, StepResult, train_step
+from hrm_scale.training.snapshot import put_back
+from hrm_scale.training.step import Rates, StepResult, draws_of, reduced_metrics, train_step
 from hrm_scale.training.stop import TIME_IS_UP, StopRequest
-from hrm_scale.training.watch import Watch
 
 
 @dataclass
 class Trainer:
     """One run, all parts in place. `run()` takes it from `state` to the horizon."""
 
-    config: RunConfig
-    run_dir: Path
-    horizon: Horizon
-    engine: Engine
-    model: ActModel
-    table: PuzzleTable | None
-    loader: Loader
-    reporter: Reporter
-    clock: Clock
-    watch: Watch
-    stop: StopRequest
-    guard: Guard
-    evaluating: Evaluating
+    parts: RunParts
     saving: Saving
-    state: TrainState
+    evaluating: Evaluating
+    stop: StopRequest
     lock: IO[str] | None
     _first: bool = field(init=False)
 
@@ -63,37 +41,36 @@ class Trainer:
 
         Raises Stopped, the state saved, when asked to stop; NonFiniteError when the loss is lost.
         """
-        config, state, horizon = self.config, self.state, self.horizon
-        early = self.evaluating.early
+        parts = self.parts
+        config, state, horizon, early = parts.config, parts.state, parts.horizon, parts.early
         feed = open_feed(
             config.data.refill,
-            self.loader,
-            self.engine,
+            parts.loader,
+            parts.engine,
             state.position,
-            global_batch=config.global_batch_size,
-            accumulation=config.engine.accumulation,
-            offer=self.table.offer if self.table else None,
+            parts.shape,
+            parts.table.offer if parts.table else None,
         )
-        self.model.train()
+        parts.model.train()
         try:
-            with self.watch, self.watch.phase("training"):
+            with parts.watch, parts.watch.phase("training"):
                 self._evaluate_and_save(asked=False)
                 while state.step < horizon.total_steps and not early.exhausted:
-                    with self.clock.waiting_for_data():
+                    with parts.clock.waiting_for_data():
                         batches = feed.next(state.carries)
                     if state.carries is None:
-                        state.carries = [self.model.initial_carry(batch) for batch in batches]
+                        state.carries = [parts.model.initial_carry(batch) for batch in batches]
                     updated = self._step(batches, start=state.position, stop=feed.position)
                     state.position = feed.position
                     if not updated and config.guards.non_finite == "rollback":
                         self._go_back()
                         continue
-                    self.clock.tick(config.global_batch_size, self._flops(state.step))
-                    self.watch.progress(state.step)
+                    parts.clock.tick(config.global_batch_size, self._flops(state.step))
+                    parts.watch.progress(state.step)
                     if state.step % config.log.every == 0 or state.step == horizon.total_steps:
                         self._log()
                     else:
-                        self.reporter.advance(state.step)
+                        parts.reporter.advance(state.step)
                     self.saving.collect()
                     reason = self._evaluate_and_save(asked=True)
                     if reason and state.step < horizon.total_steps:
@@ -106,13 +83,13 @@ class Trainer:
         """Do what is due after a step, or was left undone by the process before. Returns why to
         stop, when it was `asked` for and there is a reason."""
         evaluated = self.evaluating.if_due(lambda: self._agree()[0] is not None)
-        best = evaluated and self.evaluating.new_best and self.config.checkpoint.keep_best
+        best = evaluated and self.evaluating.new_best and self.parts.config.checkpoint.keep_best
         reason, minutes_are_up = self._agree() if asked else (None, False)
         if (
             best
             or minutes_are_up
-            or (asked and self.horizon.saves_at(self.state.step))
-            or (evaluated and self.config.checkpoint_every_eval)
+            or (asked and self.parts.horizon.saves_at(self.parts.state.step))
+            or (evaluated and self.parts.config.checkpoint_every_eval)
         ):
             self.saving.save(best=best)
         return reason
@@ -120,16 +97,16 @@ class Trainer:
     def _finish(self) -> None:
         """The last save, and the last evaluation, which is of everything by default."""
         self.saving.collect(wait=True)
-        if self.evaluating.early.exhausted:
-            self.reporter.say(self.evaluating.early.describe())
-        if self.state.finished == self.state.step:
+        if self.parts.early.exhausted:
+            self.parts.reporter.say(self.parts.early.describe())
+        if self.parts.state.finished == self.parts.state.step:
             return
-        if self.config.checkpoint.at_end:
+        if self.parts.config.checkpoint.at_end:
             self.saving.save_last()
         if not self.evaluating.at_end(lambda: self._agree()[0] is not None):
             self._stop(self.stop.poll() or "interrupted")
-        self.state.finished = self.state.step
-        if self.config.checkpoint.at_end:
+        self.parts.state.finished = self.parts.state.step
+        if self.parts.config.checkpoint.at_end:
             self.saving.save_last()
 
     def _step(self, batches: list[dict[str, torch.Tensor]], start: int, stop: int) -> bool:
@@ -137,14 +114,15 @@ class Trainer:
 
         Returns whether it updated anything; the guard has said so, then, what becomes of it.
         """
-        config, state, guard = self.config, self.state, self.guard
+        parts = self.parts
+        config, state, guard = parts.config, parts.state, parts.guard
         step = state.step + 1
         lr, table_lr = (
             learning_rate(
                 step,
                 base,
                 warmup_steps=config.lr_warmup_steps,
-                total_steps=self.horizon.total_steps,
+                total_steps=parts.horizon.total_steps,
                 min_ratio=config.lr_min_ratio,
             )
             for base in (config.lr, config.puzzle_emb_lr)
@@ -157,11 +135,11 @@ class Trainer:
         assert state.carries is not None
         with self._compiling():
             result = train_step(
-                self.engine,
-                self.table,
+                parts.engine,
+                parts.table,
                 state.carries,
                 batches,
-                draws_of(config, self.engine, step),
+                draws_of(config, parts.shape, parts.engine, step),
                 Rates(lr, table_lr, config.puzzle_emb_weight_decay),
                 global_batch_size=config.global_batch_size,
                 loss_type=config.arch.loss.loss_type,
@@ -193,8 +171,8 @@ class Trainer:
         if not first:
             yield
             return
-        alone = self.engine.ranks == 1
-        with self.watch.phase("compiling"):
+        alone = self.parts.engine.ranks == 1
+        with self.parts.watch.phase("compiling"):
             self.stop.at_once = alone
             try:
                 yield
@@ -209,75 +187,72 @@ class Trainer:
 
     def _go_back(self) -> None:
         """To the state of the last checkpoint, but past the samples that were met since."""
-        config, state, saving = self.config, self.state, self.saving
+        parts, state, saving = self.parts, self.parts.state, self.saving
         path = saving.checkpoints.latest_valid()[0] or saving.last_good()
         assert path is not None  # the guard has seen one
         found = read_checkpoint(path, check="none")
-        self.engine.load_parameters(found.part("model"))
-        put_back(
-            found,
-            self.engine,
-            self.table,
-            state,
-            accumulation=config.engine.accumulation,
-            global_batch=config.global_batch_size,
-            dtype=self.model.config.forward_dtype,
-        )
-        self.evaluating.early.load_state_dict(found.state["early_stopping"])
+        parts.engine.load_parameters(found.part("model"))
+        dtype = parts.model.config.forward_dtype
+        put_back(found, parts.engine, parts.table, state, parts.shape, dtype)
+        parts.early.load_state_dict(found.state["early_stopping"])
         saving.saved_step = self._asked_at = state.step
-        self.reporter.rewind(state.step)
+        parts.reporter.rewind(state.step)
 
     def _cycles(self, step: int) -> Cycles:
         """The depth of a step."""
-        if self.config.arch.depth_curriculum == "off":
-            return full_depth(self.model.config)
-        return curriculum_cycles(self.model.config, (step - 1) / self.horizon.total_steps)
+        if self.parts.config.arch.depth_curriculum == "off":
+            return full_depth(self.parts.model.config)
+        return curriculum_cycles(
+            self.parts.model.config, (step - 1) / self.parts.horizon.total_steps
+        )
 
     def _flops(self, step: int) -> int:
         """The work of a step, of all ranks."""
-        return training_flops(self.model.config, self.config.global_batch_size, self._cycles(step))
+        return training_flops(
+            self.parts.model.config, self.parts.config.global_batch_size, self._cycles(step)
+        )
 
     def _log(self) -> None:
         """Report the steps since the last report, and start counting anew."""
-        config, state, device = self.config, self.state, self.engine.device
+        config, state, device = self.parts.config, self.parts.state, self.parts.engine.device
         if state.sum_steps == 0:
             return  # the guard has left them all out
         batch = config.global_batch_size
-        values = reduced_metrics(self.engine, state.sums, batch * state.sum_steps, self._lr)
+        values = reduced_metrics(self.parts.engine, state.sums, batch * state.sum_steps, self._lr)
         state.sums, state.sum_steps = {}, 0
         values["perf/samples"] = float(state.position)
-        values["perf/flops"] = self.clock.flops
+        values["perf/flops"] = self.parts.clock.flops
         values["perf/peak_memory_bytes"] = float(peak_memory_bytes(device))
-        if (speed := self.clock.examples_per_second) is not None:
+        if (speed := self.parts.clock.examples_per_second) is not None:
             values["perf/examples_per_second"] = speed
-        if (work := self.clock.flops_per_second) is not None:
-            values["perf/gflops"] = work / self.engine.ranks / 1e9
+        if (work := self.parts.clock.flops_per_second) is not None:
+            values["perf/gflops"] = work / self.parts.engine.ranks / 1e9
             if (peak := peak_flops(device)) is not None:
-                values["perf/mfu"] = work / self.engine.ranks / peak
-        if (wait := self.clock.data_wait_share) is not None:
+                values["perf/mfu"] = work / self.parts.engine.ranks / peak
+        if (wait := self.parts.clock.data_wait_share) is not None:
             values["perf/data_wait"] = wait
-        for name, value in self.loader.stats().items():
+        for name, value in self.parts.loader.stats().items():
             values[f"perf/fetch_{name}"] = value
-        if (eta := self.watch.eta()) is not None:
+        if (eta := self.parts.watch.eta()) is not None:
             values["perf/eta_seconds"] = eta
-        if self.guard.skipped or self.guard.rollbacks:
-            values["guard/skipped"] = float(self.guard.skipped)
-            values["guard/rollbacks"] = float(self.guard.rollbacks)
-        self.reporter.metrics(state.step, values)
-        self.guard.reported(state.step, values)
+        if self.parts.guard.skipped or self.parts.guard.rollbacks:
+            values["guard/skipped"] = float(self.parts.guard.skipped)
+            values["guard/rollbacks"] = float(self.parts.guard.rollbacks)
+        self.parts.reporter.metrics(state.step, values)
+        self.parts.guard.reported(state.step, values)
 
     def _agree(self) -> tuple[str | None, bool]:
         """What all ranks agree on: why to stop, if at all, and whether minutes ask for a save."""
         answers: list[int] = []
 
         def agree(code: int) -> int:
-            answers.extend(self.engine.agree(code, int(self.saving.minutes_are_up)))
+            answers.extend(self.parts.engine.agree(code, int(self.saving.minutes_are_up)))
             return answers[0]
 
         reason = self.stop.poll(agree)
         # With several ranks an answer is one call old: the save it asks for may be done by now.
-        asked_at = self.state.step if self.engine.ranks == 1 else self._asked_at
-        self._asked_at = self.state.step
+        asked_at = self.parts.state.step if self.parts.engine.ranks == 1 else self._asked_at
+        self._asked_at = self.parts.state.step
         return reason, bool(answers[1]) and self.saving.saved_step < asked_at
 
     def _stop(self, reason: str) -> None:
@@ -285,12 +260,12 @@ class Trainer:
         self.saving.save(must=True)
         raised = " max_time counts all starts; the command raises it." if time_is_up else ""
         raise Stopped(
-            f"{reason}: stopped after step {self.state.step}, saved in"
+            f"{reason}: stopped after step {self.parts.state.step}, saved in"
             f" {self.saving.checkpoints.last_path}.{raised}"
             f" Continue with: {self.saving.continue_command}"
         )
 
     def __post_init__(self) -> None:
         self._lr = 0.0
-        self._first = self.model.config.compile
-        self._asked_at = self.state.step
+        self._first = self.parts.model.config.compile
+        self._asked_at = self.parts.state.step

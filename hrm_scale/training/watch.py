@@ -1,4 +1,4 @@
-"""Watching over a run: a heartbeat for those who look from outside, and the stacks of a stall.
+"""Signs of life of a run: its lock, a heartbeat for those who look from outside, stacks of a stall.
 
 A run that waits for ever says nothing by itself. So every process has a thread that notices when
 no step, evaluation batch or save has ended for long, and prints what the process is doing; where
@@ -19,18 +19,24 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import IO
 
+from hrm_scale.base.errors import ConfigError
 from hrm_scale.base.machine import boot_clock
+from hrm_scale.base.output import make_folder, require_plain_files
 
 HEARTBEAT_FILE = "heartbeat.json"
 STACKS_FOLDER = "stacks"
 _EVERY = 5.0  # seconds between two heartbeats
+# What a run opens in its folder. Opening a pipe blocks until somebody reads or writes it.
+_FILES = (".lock", "config.yaml", "metrics.jsonl", "events.jsonl", "log.txt")
 
 
 class Watch:
-    """Use it as a context manager around training; call `progress` whenever something is done.
+    """`begin` it, use it as a context manager around training, and call `progress` whenever
+    something is done.
 
-    step, total_steps: steps done, and of the whole run if known.
+    total_steps: of the whole run, if known.
     run_dir: gets `heartbeat.json` (rank 0) and, at a stall, `stacks/rank-XXXXX.txt`.
     stall_seconds: time without progress after which the stacks are printed, once a stall; None
         never prints.
@@ -42,7 +48,6 @@ class Watch:
         self,
         run_dir: Path,
         rank: int,
-        step: int,
         total_steps: int | None,
         stall_seconds: float | None,
         eta: Callable[[], float | None],
@@ -53,12 +58,16 @@ class Watch:
         self._now = now
         self._started = time.time()
         self._progressed = now()
-        self._step = step
+        self._step = 0
         self._phase = "starting"
         self._told = False
         self._ended = threading.Event()
         self._writing = threading.Lock()
         self._thread: threading.Thread | None = None
+
+    def begin(self, step: int) -> None:
+        """The first heartbeat: the run starts at `step`."""
+        self.progress(step)
         self._beat()
 
     def __enter__(self) -> Watch:
@@ -167,3 +176,47 @@ class Watch:
                 yield lambda: faulthandler.dump_traceback_later(limit, file=stderr)
             finally:
                 faulthandler.cancel_dump_traceback_later()
+
+
+class Occupied(ConfigError):
+    """Another process works in the folder."""
+
+
+def lock_run(run_dir: Path, name: str = "checkpoint_path") -> IO[str]:
+    """Make the run folder and take it; it is free again when the returned file is closed, also by
+    the death of the process. name: what the user typed the folder after.
+
+    The file holds the moment at which it was taken, a `boot_clock`. Raises Occupied when another
+    process trains in the folder, ConfigError or EnvironmentProblem when it cannot be a run folder.
+    """
+    make_folder(run_dir, name)
+    require_plain_files(run_dir, _FILES)
+    # Not truncated: it may be another process's.
+    handle = (run_dir / ".lock").open("a", encoding="utf-8")
+    # Systems without flock, and file systems that do not offer it, go without the protection.
+    with contextlib.suppress(ImportError):
+        import fcntl
+
+        try:
+            # Somebody who only looks whether the run is alive holds it for a moment.
+            for patience in (0.1, 0.1, 0.0):
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if not patience:
+                        raise
+                    time.sleep(patience)
+        except BlockingIOError:
+            handle.close()
+            raise Occupied(
+                f"another process is training in {run_dir}: wait for it, stop it, or choose"
+                " another run_name"
+            ) from None
+        except OSError:
+            pass
+    with contextlib.suppress(OSError):  # on a full disk only its time says when
+        os.utime(handle.fileno())
+        os.ftruncate(handle.fileno(), 0)
+        os.write(handle.fileno(), json.dumps(boot_clock()).encode())
+    return handle

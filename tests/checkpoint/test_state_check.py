@@ -345,8 +345,8 @@ def test_an_unchanged_checkpoint_is_gone_on_from(
         settings = rewritten(trained, tmp_path / part, part, lambda tensors: None)
         resolved = compose(settings)
         trainer = build_trainer(resolved.run, resolved.presets)
-        assert trainer.state.step == 3
-        trainer.reporter.close()
+        assert trainer.parts.state.step == 3
+        trainer.parts.reporter.close()
         assert trainer.lock is not None
         trainer.lock.close()
 

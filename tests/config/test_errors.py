@@ -102,7 +102,7 @@ WRONG_TOGETHER = [
     ("max_samples=5", "less than one step of global_batch_size=768 (train.yaml line"),
     ("resume=atuo", "Did you mean 'auto'?"),
     ("project_name=a/b", "a character that a project's name may not have"),
-    ("engine.accumulation=5", "a divisor of global_batch_size, such as engine.accumulation=4"),
+    ("engine.accumulation=5", "or the accumulation a divisor of 768"),
     ("arch.hidden_size=100", "multiple of num_heads, such as arch.hidden_size=96 or 104"),
 ]
 WRONG_OTHERWISE = [

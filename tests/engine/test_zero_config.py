@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hrm_scale.base.batch_shape import BatchShape
 from hrm_scale.base.errors import ConfigError
 from hrm_scale.engine.zero_config import Shape, complete, describe, requested
 
-SHAPE = Shape(64, 4, 2, bf16_forward=True, on_cpu=True)
-FLOAT32 = Shape(64, 4, 2, bf16_forward=False, on_cpu=True)
+SHAPE = Shape(BatchShape(64, 4, 2), bf16_forward=True, on_cpu=True)
+FLOAT32 = Shape(BatchShape(64, 4, 2), bf16_forward=False, on_cpu=True)
 
 
 def settings(stage: int = 1, **more: Any) -> dict[str, Any]:
@@ -102,7 +103,7 @@ def test_nothing_is_left_behind_when_stage_3_gathers() -> None:
 def test_memory_is_pinned_for_a_gpu_only() -> None:
     offload = {"stage": 2, "offload_optimizer": {"device": "cpu", "pin_memory": True}}
     for on_cpu in (True, False):
-        shape = Shape(64, 4, 2, bf16_forward=True, on_cpu=on_cpu)
+        shape = Shape(BatchShape(64, 4, 2), bf16_forward=True, on_cpu=on_cpu)
         full = complete({"zero_optimization": offload}, "x", shape)
         assert full["zero_optimization"]["offload_optimizer"]["pin_memory"] is not on_cpu
         assert describe(full).endswith("optimizer offload to cpu")

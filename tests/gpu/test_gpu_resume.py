@@ -70,7 +70,7 @@ def test_a_loss_that_is_read_late_is_named_by_its_step(tmp_path: Path) -> None:
     data = write_online(tmp_path / "data", examples=60)
 
     def poison(trainer: Trainer) -> None:
-        original, count = trainer.engine.forward, 0
+        original, count = trainer.parts.engine.forward, 0
 
         def forward(*args: Any) -> Any:
             nonlocal count
@@ -80,13 +80,13 @@ def test_a_loss_that_is_read_late_is_named_by_its_step(tmp_path: Path) -> None:
                 outputs = outputs._replace(logits=outputs.logits * math.nan)
             return carry, outputs
 
-        trainer.engine.forward = forward  # type: ignore[method-assign]
+        trainer.parts.engine.forward = forward  # type: ignore[method-assign]
 
     settings = {**SETTINGS, "log__every": 5, "checkpoint__every_steps": "null"}
     with pytest.raises(NonFiniteError, match=r"not finite at step 3, samples \[16, 24\)"):
         train_here(data, tmp_path / "run", poison, **settings)
     # Left out, it does no harm; every step is read then.
     trainer = train_here(data, tmp_path / "skip", poison, **settings, guards__non_finite="skip")
-    assert trainer.guard.skipped == 1
+    assert trainer.parts.guard.skipped == 1
     values = read_checkpoint(tmp_path / "skip").part("model").values()
     assert all(bool(value.isfinite().all()) for value in values)

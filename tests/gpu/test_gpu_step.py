@@ -17,9 +17,8 @@ from hrm_scale.models.attention import attend, resolve_backend
 from hrm_scale.optim.adam_atan2 import AdamATan2, make_adam_atan2
 from hrm_scale.optim.adam_atan2 import resolve_backend as resolve_adam
 from hrm_scale.optim.puzzle_table import DeviceTable
-from hrm_scale.training.draws import exploration_draws
 from hrm_scale.training.performance import peak_memory_bytes
-from hrm_scale.training.step import Rates, StepResult, train_step
+from hrm_scale.training.step import Rates, StepResult, exploration_draws, train_step
 
 pytestmark = pytest.mark.gpu
 

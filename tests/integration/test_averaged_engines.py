@@ -28,17 +28,17 @@ SETTINGS: dict[str, Any] = {
 
 def look_inside(trainer: Trainer) -> None:
     """Compare what the model holds inside and outside with what is saved."""
-    engine = trainer.engine
+    engine = trainer.parts.engine
 
     def held() -> dict[str, torch.Tensor]:
         with engine.gathered():
-            return {name: p.detach().clone() for name, p in trainer.model.named_parameters()}
+            return {name: p.detach().clone() for name, p in trainer.parts.model.named_parameters()}
 
     raw = held()
     parameters = engine.gather_objects(engine.full_parameters())[0]
     moments = engine.gather_objects(engine.full_moments())[0]
     with engine.averaged():
-        inside = {name: p.detach().clone() for name, p in trainer.model.named_parameters()}
+        inside = {name: p.detach().clone() for name, p in trainer.parts.model.named_parameters()}
     for name, value in inside.items():
         torch.testing.assert_close(value, moments[f"ema/{name}"].to(value.dtype), rtol=0, atol=0)
         torch.testing.assert_close(raw[name], parameters[name].to(value.dtype), rtol=0, atol=0)
@@ -65,11 +65,11 @@ def test_evaluation_with_averages_leaves_no_trace(name: str, dtype: str, tmp_pat
         run = tmp_path / "often"
         trainer = train_here(data, run, evaluation__every_steps=2, **settings)
         look_inside(trainer)
-        trainer.engine.close()
+        trainer.parts.engine.close()
 
     def never() -> None:
         run = tmp_path / "never"
-        train_here(data, run, evaluation__full_at_end="false", **settings).engine.close()
+        train_here(data, run, evaluation__full_at_end="false", **settings).parts.engine.close()
 
     run_ranks(case.ranks, often)
     lines = [line for line in metrics_of(tmp_path / "often") if "eval/count" in line]

@@ -62,7 +62,7 @@ def test_it_ends_keeps_the_best_and_goes_on_when_asked_for_more(data: Path, tmp_
 def test_without_patience_it_goes_to_the_end(data: Path, tmp_path: Path) -> None:
     settings = {**SETTINGS, "early_stopping__patience": "null", "max_steps": 30}
     trainer = train_here(data, tmp_path, **settings)
-    assert trainer.state.step == 30
+    assert trainer.parts.state.step == 30
     assert "best" in kept(tmp_path)
 
 

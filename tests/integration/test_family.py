@@ -70,14 +70,14 @@ def test_the_curriculum_deepens_the_network(data: Path, tmp_path: Path) -> None:
     depths: list[Any] = []
 
     def watch(trainer: Any) -> None:
-        reason = trainer.model.inner.reason
+        reason = trainer.parts.model.inner.reason
 
         def seen(w: Any, z: Any, embedding: Any, cycles: Any, noise: Any = None) -> Any:
             if torch.is_grad_enabled():
                 depths.append(tuple(cycles))
             return reason(w, z, embedding, cycles, noise)
 
-        trainer.model.inner.reason = seen
+        trainer.parts.model.inner.reason = seen
 
     settings = {**STEPS, "max_steps": 10, "arch__name": "trm", "arch__H_cycles": 3}
     train_here(data, tmp_path / "run", watch, arch__depth_curriculum="cgar", **settings)

@@ -54,10 +54,10 @@ def started(data: Path, run: Path, base: Path, **changes: Any) -> dict[str, torc
     seen: dict[str, torch.Tensor] = {}
 
     def look(trainer: Trainer) -> None:
-        assert trainer.state.step == 0
-        seen.update({k: v.clone() for k, v in trainer.model.state_dict().items()})
-        if trainer.table is not None:
-            seen[TABLE] = trainer.table.owned_rows().clone()
+        assert trainer.parts.state.step == 0
+        seen.update({k: v.clone() for k, v in trainer.parts.model.state_dict().items()})
+        if trainer.parts.table is not None:
+            seen[TABLE] = trainer.parts.table.owned_rows().clone()
 
     train_here(data, run, look, max_steps=1, init_from=base, **{**SETTINGS, **changes})
     return seen
@@ -84,8 +84,8 @@ def test_a_run_that_goes_on_ignores_it(data: Path, base: Path, tmp_path: Path) -
     before = tensors_of(run)
 
     def look(trainer: Trainer) -> None:
-        assert trainer.state.step == 1
-        for name, value in trainer.model.state_dict().items():
+        assert trainer.parts.state.step == 1
+        for name, value in trainer.parts.model.state_dict().items():
             assert torch.equal(value, before[f"model/{name}"])
 
     # Not even its existence matters any more.

@@ -107,8 +107,8 @@ def test_a_run_starts_from_what_was_imported(
     seen: dict[str, torch.Tensor] = {}
 
     def look(trainer: object) -> None:
-        seen.update({n: t.clone() for n, t in trainer.model.state_dict().items()})  # type: ignore[attr-defined]
-        seen[TABLE] = trainer.table.owned_rows().clone()  # type: ignore[attr-defined]
+        seen.update({n: t.clone() for n, t in trainer.parts.model.state_dict().items()})  # type: ignore[attr-defined]
+        seen[TABLE] = trainer.parts.table.owned_rows().clone()  # type: ignore[attr-defined]
 
     train_here(data, tmp_path / "new", look, max_steps=1, init_from=start)
     there = tensors_of(run)

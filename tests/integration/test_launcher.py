@@ -173,7 +173,7 @@ time.sleep(60)
         (["--nodes", "2"], "--nodes 2 needs --rendezvous HOST:PORT"),
         (["--nodes", "2", "--rendezvous", "a:1"], "needs a --node-rank of 0 to 1, got nothing"),
         (["--nodes", "2", "--rendezvous", "a"], "'a' is not HOST:PORT"),
-        (["--processes", "3"], "global_batch_size=8 cannot be shared equally by 3"),
+        (["--processes", "3"], "make it a multiple of 3"),
         (["--processes", "2", "lr=much"], "lr"),
     ],
 )

@@ -172,7 +172,7 @@ def test_a_process_on_the_cpu_takes_the_memory_that_is_planned(
         (["engine.device=cuda", "hardware=cpu"], "exclude each other"),
         (["experiment=arc1", "--vram", "much"], "--vram"),
         (["experiment=arc1", "--rate", "0"], "--rate 0"),
-        (["experiment=arc1", "--gpus", "7"], "cannot be shared by 7"),
+        (["experiment=arc1", "--gpus", "7"], "a multiple of 7"),
         (["experiment=arc1", "engine.deepspeed=./none.json"], "none.json"),
         (["data_path=data/chess"], "known task"),
         (["arch.L_cycle=3"], "Did you mean"),

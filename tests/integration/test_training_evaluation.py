@@ -46,7 +46,7 @@ def test_checkpoints_are_kept_as_asked(data: Path, tmp_path: Path) -> None:
 def test_a_run_without_act_or_table_trains(data: Path, tmp_path: Path) -> None:
     changes = {"arch__act_enabled": "false", "arch__puzzle_emb_ndim": 0}
     trainer = train_here(data, tmp_path / "run", max_steps=5, **changes)
-    assert trainer.table is None
+    assert trainer.parts.table is None
     last = [line for line in metrics_of(tmp_path / "run") if "train/lr" in line][-1]
     assert "train/q_continue_loss" not in last
 

@@ -120,18 +120,6 @@ def test_default_number_of_processes(monkeypatch: pytest.MonkeyPatch) -> None:
         launch.default_processes(configuration())
 
 
-@pytest.mark.parametrize(("ranks", "accumulation", "fits"), [(4, 3, True), (6, 4, False)])
-def test_a_batch_that_cannot_be_shared_is_refused(
-    ranks: int, accumulation: int, fits: bool
-) -> None:
-    run = configuration(**{"engine.accumulation": accumulation})
-    if fits:
-        launch.check_batch(run, ranks)
-        return
-    with pytest.raises(ConfigError, match="choose a multiple of 24"):
-        launch.check_batch(run, ranks)
-
-
 @pytest.mark.parametrize("text", ["host", "host:", ":29500", "host:0", "host:70000", "host:x"])
 def test_wrong_rendezvous_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="is not HOST:PORT"):

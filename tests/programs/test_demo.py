@@ -152,7 +152,7 @@ def test_a_training_that_fits_is_not_given_up_for_a_busy_moment(
     (small / "STOP").touch()
     (small / "metrics.jsonl").write_text('{"step": 2, "train/exact_accuracy": 0.5}\n{"torn')
     monitor = demo.Monitor(240.0, last=False)
-    monitor.watch(cast(Trainer, Namespace(**TRAINER, run_dir=small)))
+    monitor.watch(cast(Trainer, Namespace(parts=Namespace(**TRAINER, run_dir=small))))
     monitor.withdraw()
     for _ in range(4):
         assert monitor.look() == "step 3/9 | exact 0.500 | 30s left"

@@ -61,7 +61,7 @@ def undisturbed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def finish(data: Path, run: Path, **changes: Any) -> None:
     """Two processes without a launcher train from where the run is to its end."""
-    run_ranks(2, lambda: train_here(data, run, **SETTINGS, **changes).engine.close())
+    run_ranks(2, lambda: train_here(data, run, **SETTINGS, **changes).parts.engine.close())
 
 
 def start(launcher: str, settings: list[str]) -> subprocess.Popen[str]:

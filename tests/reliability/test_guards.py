@@ -43,15 +43,15 @@ def poison_gradient(*times: int, rank: int = 0) -> Callable[[Trainer], None]:
     """The n-th backward passes of a process, on one rank, give gradients that are no numbers."""
 
     def prepare(trainer: Trainer) -> None:
-        original, count = trainer.engine.backward, 0
+        original, count = trainer.parts.engine.backward, 0
 
         def backward(loss: torch.Tensor) -> None:
             nonlocal count
             count += 1
-            lost = count in times and trainer.engine.rank == rank
+            lost = count in times and trainer.parts.engine.rank == rank
             original(loss * math.nan if lost else loss)
 
-        trainer.engine.backward = backward  # type: ignore[method-assign]
+        trainer.parts.engine.backward = backward  # type: ignore[method-assign]
 
     return prepare
 
@@ -60,7 +60,7 @@ def poison_state(time: int, row: int) -> Callable[[Trainer], None]:
     """The n-th forward pass loses the latent state of one row, and its answer."""
 
     def prepare(trainer: Trainer) -> None:
-        original, count = trainer.engine.forward, 0
+        original, count = trainer.parts.engine.forward, 0
 
         def forward(*args: Any) -> Any:
             nonlocal count
@@ -73,7 +73,7 @@ def poison_state(time: int, row: int) -> Callable[[Trainer], None]:
                 outputs = outputs._replace(logits=outputs.logits + mask)
             return carry, outputs
 
-        trainer.engine.forward = forward  # type: ignore[method-assign]
+        trainer.parts.engine.forward = forward  # type: ignore[method-assign]
 
     return prepare
 
@@ -103,7 +103,7 @@ def test_a_skipped_step_is_counted_and_goes_on_over_a_restart(data: Path, tmp_pa
     run, straight = tmp_path / "run", tmp_path / "straight"
     settings = {**SETTINGS, "guards__non_finite": "skip"}
     trainer = train_here(data, run, poison_state(8, row=3), **settings)
-    assert trainer.guard.skipped == 1
+    assert trainer.parts.guard.skipped == 1
     assert "step left out (1 so far)" in (run / "log.txt").read_text()
     lines = metrics_of(run)
     assert all(math.isfinite(value) for line in lines for value in line.values())
@@ -114,7 +114,7 @@ def test_a_skipped_step_is_counted_and_goes_on_over_a_restart(data: Path, tmp_pa
     for step in (15, 20):
         shutil.rmtree(straight / "checkpoints" / f"step-{step:08d}")
     again = train_here(data, straight, **settings)
-    assert again.guard.skipped == 1
+    assert again.parts.guard.skipped == 1
     assert_same_bits(tensors_of(run), tensors_of(straight))
     assert metrics_of(run) == metrics_of(straight)
 
@@ -180,8 +180,8 @@ def test_going_back_is_a_resume_past_the_samples(
     def train(folder: Path, prepare: Any, **more: Any) -> None:
         def work() -> None:
             trainer = train_here(data, folder, prepare, **{**settings, **more})
-            assert trainer.guard.rollbacks == (0 if folder == fresh else 1)
-            trainer.engine.close()
+            assert trainer.parts.guard.rollbacks == (0 if folder == fresh else 1)
+            trainer.parts.engine.close()
 
         run_ranks(ranks, work)
 
@@ -206,20 +206,20 @@ def test_when_one_rank_hangs_all_say_where_they_are(data: Path, tmp_path: Path) 
     run = tmp_path / "run"
 
     def hang(trainer: Trainer) -> None:
-        original, count = trainer.engine.backward, 0
+        original, count = trainer.parts.engine.backward, 0
 
         def a_disk_that_does_not_answer(loss: torch.Tensor) -> None:
             nonlocal count
             count += 1
-            if count == 5 and trainer.engine.rank == 1:
+            if count == 5 and trainer.parts.engine.rank == 1:
                 time.sleep(4)
             original(loss)
 
-        trainer.engine.backward = a_disk_that_does_not_answer  # type: ignore[method-assign]
+        trainer.parts.engine.backward = a_disk_that_does_not_answer  # type: ignore[method-assign]
 
     def work() -> None:
         changes = {**SETTINGS, "max_steps": 8, "guards__stall_minutes": 1.5 / 60}
-        train_here(data, run, hang, **changes).engine.close()
+        train_here(data, run, hang, **changes).parts.engine.close()
 
     run_ranks(2, work)
     waiting, asleep = ((run / "stacks" / f"rank-0000{rank}.txt").read_text() for rank in (0, 1))

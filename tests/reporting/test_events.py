@@ -220,9 +220,9 @@ def test_how_it_ended_is_recorded(
     trainer = MagicMock()
     trainer.stop.__exit__.return_value = False
     trainer.stop.interrupted = False
-    trainer.engine.rank = 0
+    trainer.parts.engine.rank = 0
     trainer.run.side_effect = error
-    trainer.reporter = Reporter([EventsSink(tmp_path / "events.jsonl")])
+    trainer.parts.reporter = Reporter([EventsSink(tmp_path / "events.jsonl")])
     monkeypatch.setattr("hrm_scale.training.build.build_trainer", lambda *_: trainer)
     resolved: Any = SimpleNamespace(run=None, presets={})
     if error is None:
@@ -230,7 +230,7 @@ def test_how_it_ended_is_recorded(
     else:
         with pytest.raises(type(error)):
             train.run(resolved)
-    trainer.loader.close.assert_called_once_with()  # nothing is downloaded for nobody
+    trainer.parts.loader.close.assert_called_once_with()  # nothing is downloaded for nobody
     [end] = events(tmp_path / "events.jsonl")
     assert (end["event"], end["exit_code"]) == ("end", code)
     assert text in end["text"]

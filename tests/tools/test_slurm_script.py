@@ -309,7 +309,7 @@ def test_a_cluster_without_gpus(here: Path) -> None:
         ([*RUN, "--processes-per-node", "2"], "one process for each"),
         ([*RUN, "lr=much"], "lr"),
         ([*RUN, "learning_rate=1"], "Did you mean"),
-        ([*RUN, "global_batch_size=60"], "cannot be shared equally by 8 processes"),
+        ([*RUN, "global_batch_size=60"], "a multiple of 8"),
     ],
 )
 def test_wrong_usage_is_one_line_and_writes_nothing(

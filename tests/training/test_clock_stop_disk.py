@@ -9,14 +9,14 @@ import signal
 import threading
 from collections import namedtuple
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from hrm_scale.config.schema import CheckpointConfig, RunConfig
 from hrm_scale.training.clock import Clock
-from hrm_scale.training.disk import disk_warning
-from hrm_scale.training.saving import Saving
+from hrm_scale.training.saving import Saving, disk_warning
 from hrm_scale.training.snapshot import TrainState
 from hrm_scale.training.stop import StopRequest
 
@@ -146,7 +146,8 @@ def test_a_save_is_due_after_so_many_minutes(tmp_path: Path) -> None:
     clock, stub = Clock(now=time), cast(Any, None)
     run = RunConfig(checkpoint=CheckpointConfig(every_minutes=2))
     state = TrainState()
-    saving = Saving(run, tmp_path, stub, None, stub, {}, stub, stub, clock, stub, stub, stub, state)
+    parts: Any = SimpleNamespace(config=run, clock=clock, state=state, guard=SimpleNamespace())
+    saving = Saving(parts, stub)
     time.value += 119.0
     assert not saving.minutes_are_up
     time.value += 1.0

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.tiny.data_sets import row_numbers, write_grouped, write_online
+from hrm_scale.base.batch_shape import BatchShape
 from hrm_scale.data import Batch, Dataset, Loader, open_dataset
 from hrm_scale.engine import PlainEngine
 from hrm_scale.models import Carry
 from hrm_scale.training.feed import AlwaysFeed, Feed, OnHaltFeed, open_feed
-from hrm_scale.training.snapshot import slot_range
 
 GLOBAL = 24
 
@@ -70,10 +70,11 @@ def test_on_halt_serves_free_slots_in_order_and_every_sample_once(
     numbered: Dataset, shape: tuple[int, int], seed: int, start: int
 ) -> None:
     ranks, accumulation = shape
-    rows = GLOBAL // (ranks * accumulation)
+    slots = BatchShape(GLOBAL, accumulation, ranks)
+    rows = slots.rows
     loader = Loader(numbered, "train", seed=1, global_batch_size=GLOBAL)
     engines = [OneOfSeveral(rank, ranks) for rank in range(ranks)]
-    feeds = [OnHaltFeed(loader, engine, start, GLOBAL, accumulation) for engine in engines]  # type: ignore[arg-type]
+    feeds = [OnHaltFeed(loader, engine, start, slots) for engine in engines]  # type: ignore[arg-type]
     rng = np.random.default_rng(seed)
     position = start
     for step in range(4):
@@ -100,7 +101,7 @@ def test_on_halt_serves_free_slots_in_order_and_every_sample_once(
 
 def test_on_halt_takes_nothing_when_no_slot_is_free(dataset: Dataset) -> None:
     loader = Loader(dataset, "train", seed=0, global_batch_size=8)
-    feed = OnHaltFeed(loader, PlainEngine("cpu"), 16, 8, 2)
+    feed = OnHaltFeed(loader, PlainEngine("cpu"), 16, BatchShape(8, 2))
     batches = feed.next(carries_of(np.zeros((2, 4), dtype=bool)))
     assert feed.position == 16
     assert [batch["inputs"].shape for batch in batches] == [(4, 16)] * 2
@@ -111,7 +112,7 @@ def test_on_halt_takes_nothing_when_no_slot_is_free(dataset: Dataset) -> None:
 @pytest.mark.parametrize("start", [0, 40])
 def test_always_feeds_every_slot_anew(dataset: Dataset, accumulation: int, start: int) -> None:
     loader = Loader(dataset, "train", seed=0, global_batch_size=8, accumulation=accumulation)
-    feed = AlwaysFeed(loader, PlainEngine("cpu"), start, 8)
+    feed = AlwaysFeed(loader, PlainEngine("cpu"), start, BatchShape(8))
     try:
         for step in range(10):
             batches = feed.next(None)
@@ -139,8 +140,7 @@ def test_identifiers_are_offered_by_micro_step(refill: str) -> None:
         loader,
         PlainEngine("cpu"),
         0,
-        global_batch=8,
-        accumulation=4,
+        BatchShape(8, 4),
         offer=lambda ids: offered.extend(column.tolist() for column in ids),
     )
     batches = feed.next(None)
@@ -151,22 +151,9 @@ def test_identifiers_are_offered_by_micro_step(refill: str) -> None:
 @pytest.mark.parametrize(("refill", "kind"), [("always", AlwaysFeed), ("on_halt", OnHaltFeed)])
 def test_the_setting_chooses_the_feed(dataset: Dataset, refill: str, kind: type[Feed]) -> None:
     loader = Loader(dataset, "train", seed=0, global_batch_size=8)
-    feed = open_feed(refill, loader, PlainEngine("cpu"), 0, global_batch=8, accumulation=1)
+    feed = open_feed(refill, loader, PlainEngine("cpu"), 0, BatchShape(8))
     assert type(feed) is kind
     # A fresh run starts alike under both.
     expected = loader.fetch(0, 8).inputs
     np.testing.assert_array_equal(inputs_of(feed.next(None)), expected)
     feed.close()
-
-
-@given(st.integers(1, 6), st.integers(1, 6), st.integers(1, 9))
-def test_slots_are_shared_out_without_gap_or_overlap(
-    ranks: int, accumulation: int, rows: int
-) -> None:
-    size = ranks * accumulation * rows
-    ranges = [
-        slot_range(micro, rank, ranks, accumulation, size)
-        for micro in range(accumulation)
-        for rank in range(ranks)
-    ]
-    assert [slot for start, stop in ranges for slot in range(start, stop)] == list(range(size))

@@ -116,7 +116,7 @@ def test_a_run_keeps_its_dtype_on_another_machine(
         name = str(dtype).removeprefix("torch.")
 
         def converted(trainer: Trainer, dtype: torch.dtype = dtype) -> None:
-            carries = trainer.state.carries or []
+            carries = trainer.parts.state.carries or []
             assert {z.dtype for carry in carries for z in carry.z} == {dtype}
 
         train_here(data, run, converted, max_steps=step, arch__forward_dtype=name)

@@ -45,13 +45,8 @@ class Setting:
     def __init__(self, folder: Path, checkpoint: str | None = "step-00000010", **config: Any):
         self.said: list[str] = []
         self.engine = PlainEngine("cpu")
-        self.guard = Guard(
-            GuardsConfig(**config),
-            self.engine,
-            folder,
-            lambda: None if checkpoint is None else Path(checkpoint),
-            self.said.append,
-        )
+        self.guard = Guard(GuardsConfig(**config), self.engine, folder, self.said.append)
+        self.guard.last_checkpoint = lambda: None if checkpoint is None else Path(checkpoint)
 
     def check(self, step: int, loss: float = 1.0, norm: float = 1.0) -> bool:
         return self.guard.check(step, (8 * step - 8, 8 * step), result(loss), norm)

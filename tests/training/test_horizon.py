@@ -20,9 +20,9 @@ from hrm_scale.base.machine import boot_clock, seconds_since
 from hrm_scale.config.schema import ArchConfig, EvaluationConfig, RunConfig
 from hrm_scale.models.flops import mean_training_flops, remaining_flops, training_flops
 from hrm_scale.models.recursion import curriculum_cycles
-from hrm_scale.training.compilation import resolve_compile
 from hrm_scale.training.horizon import Horizon, plan_horizon
-from hrm_scale.training.lock import lock_run
+from hrm_scale.training.performance import resolve_compile
+from hrm_scale.training.watch import lock_run
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
@@ -143,7 +143,7 @@ def test_automatic_compile_waits_for_a_long_run_on_a_cpu(monkeypatch: pytest.Mon
 HOLD = """
 import sys
 from pathlib import Path
-from hrm_scale.training.lock import lock_run
+from hrm_scale.training.watch import lock_run
 handle = lock_run(Path(sys.argv[1]))
 print("held", flush=True)
 sys.stdin.read()

@@ -20,7 +20,7 @@ from hrm_scale.config.saved import from_dict, to_dict
 from hrm_scale.data import find_dataset
 from hrm_scale.evaluate import evaluate_checkpoint
 from hrm_scale.evaluation.restore import restore
-from hrm_scale.training.loading import open_data
+from hrm_scale.training.build import open_data
 from hrm_scale.training.resuming import changed_since
 from tools.run.status import require_run
 from tools.sweep.cells import check_data

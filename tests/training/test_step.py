@@ -17,6 +17,7 @@ from torch import Tensor
 
 from benchmarks.tiny.models import random_batch, tiny_model
 from benchmarks.tiny.runs import assert_same_bits
+from hrm_scale.base.batch_shape import BatchShape
 from hrm_scale.base.errors import CheckpointError, NonFiniteError
 from hrm_scale.checkpoint import CheckpointManager, read_checkpoint
 from hrm_scale.config.schema import ArchConfig, EngineConfig, RunConfig
@@ -24,8 +25,6 @@ from hrm_scale.engine import PlainEngine
 from hrm_scale.models import Carry, Draws
 from hrm_scale.optim.adam_atan2 import make_adam_atan2
 from hrm_scale.optim.puzzle_table import DeviceTable
-from hrm_scale.training.draws import draws_of, exploration_draws, noise_keys
-from hrm_scale.training.metrics import reduced_metrics
 from hrm_scale.training.snapshot import (
     TrainState,
     evaluations_done,
@@ -33,7 +32,15 @@ from hrm_scale.training.snapshot import (
     put_back,
     take,
 )
-from hrm_scale.training.step import Rates, StepResult, train_step
+from hrm_scale.training.step import (
+    Rates,
+    StepResult,
+    draws_of,
+    exploration_draws,
+    noise_keys,
+    reduced_metrics,
+    train_step,
+)
 
 ROWS, MICRO = 8, 2
 RATES = Rates(1e-3, 1e-2, 0.1)
@@ -89,7 +96,8 @@ def test_ranks_and_micro_steps_share_out_the_draws_of_the_slots(
     engines: list[Any] = [
         SimpleNamespace(rank=rank, ranks=ranks, device=CPU) for rank in range(ranks)
     ]
-    shares = [draws_of(run, engine, step=7) for engine in engines]
+    shape = BatchShape(run.global_batch_size, accumulation, ranks)
+    shares = [draws_of(run, shape, engine, step=7) for engine in engines]
     assert {len(share) for share in shares} == {accumulation}
     in_order = [share[micro] for micro in range(accumulation) for share in shares]
     rand, randint = exploration_draws(3, 7, 16, 9)
@@ -97,7 +105,7 @@ def test_ranks_and_micro_steps_share_out_the_draws_of_the_slots(
     for parts, expected in zip(zip(*in_order, strict=True), whole, strict=True):
         assert torch.equal(torch.cat(parts), expected)
     quiet = RunConfig(global_batch_size=16)
-    assert all(draws.keys is None for draws in draws_of(quiet, engines[0], step=7))
+    assert all(draws.keys is None for draws in draws_of(quiet, shape, engines[0], step=7))
 
 
 class Setting:
@@ -113,6 +121,7 @@ class Setting:
         self.engine.prepare(self.model, optimizer)
         self.table = DeviceTable(3, 16, CPU)
         self.accumulation = accumulation
+        self.shape = BatchShape(ROWS, accumulation)
         self.carries: list[Carry] = []
         self.steps = 0
 
@@ -275,9 +284,7 @@ def test_losses_are_per_row_and_the_rest_per_halted_row() -> None:
 def snapshot(setting: Setting, folder: Path) -> TrainState:
     sums = {"lm_loss": torch.tensor(0.1).double()}
     state = TrainState(3, 24, setting.carries, sums, 3, evaluated=2, finished=1)
-    parts, counters = take(
-        setting.engine, setting.table, state, accumulation=setting.accumulation, global_batch=ROWS
-    )
+    parts, counters = take(setting.engine, setting.table, state, setting.shape)
     CheckpointManager(folder).save(state.step, parts, counters, {})
     return state
 
@@ -286,15 +293,8 @@ def restore(setting: Setting, folder: Path) -> TrainState:
     checkpoint = read_checkpoint(folder)
     load_model(checkpoint, setting.model, setting.table, ROWS)
     state = TrainState(position=24)
-    put_back(
-        checkpoint,
-        setting.engine,
-        setting.table,
-        state,
-        accumulation=setting.accumulation,
-        global_batch=ROWS,
-        dtype=setting.model.config.forward_dtype,
-    )
+    dtype = setting.model.config.forward_dtype
+    put_back(checkpoint, setting.engine, setting.table, state, setting.shape, dtype)
     return state
 
 
@@ -336,6 +336,7 @@ def test_more_ranks_than_were_saved_share_a_sum_once(tmp_path: Path) -> None:
     for rank in (0, 1):
         other = Setting(MICRO)
         other.engine.rank, other.engine.ranks = rank, 2
+        other.shape = BatchShape(ROWS, MICRO, 2)
         sums.append(float(restore(other, tmp_path).sums["lm_loss"]))
     assert sums == [float(torch.tensor(0.1)), 0.0]
 

@@ -21,7 +21,9 @@ def beat(run: Path) -> dict[str, Any]:
 
 
 def make(run: Path, rank: int = 0, stall: float | None = None) -> Watch:
-    return Watch(run, rank, 0, 100, stall, lambda: 12.5)
+    watch = Watch(run, rank, 100, stall, lambda: 12.5)
+    watch.begin(0)
+    return watch
 
 
 def wait_here_for_ever(asleep: threading.Event) -> None:
@@ -86,7 +88,7 @@ def test_setting_the_time_of_day_makes_no_stall_and_hides_none(
     jump: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     set_at, clock = time.time() + jump, [1000.0]
-    with Watch(tmp_path, 0, 0, 100, 1.0, lambda: None, now=lambda: clock[0]) as watch:
+    with Watch(tmp_path, 0, 100, 1.0, lambda: None, now=lambda: clock[0]) as watch:
         monkeypatch.setattr(time, "time", lambda: set_at)
         time.sleep(0.6)  # it looks twice
         with watch.phase("training"):

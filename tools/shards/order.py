@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from hrm_scale.base.batch_shape import BatchShape
 from hrm_scale.base.errors import ConfigError, DataError
 from hrm_scale.base.machine import require_memory
 from hrm_scale.base.untrusted import printable
@@ -28,12 +29,10 @@ _ROW_BYTES = 64  # at least, of one row of a batch
 def show_order(arguments: argparse.Namespace) -> None:
     """Print what a rank reads. ConfigError for sizes that do not divide."""
     dataset = open_one(arguments.directory)
-    batch, world, accumulation = arguments.batch, arguments.world, arguments.accumulation
-    if batch % (world * accumulation):
-        raise ConfigError(
-            f"--batch {batch} cannot be cut into --accumulation {accumulation} times --world "
-            f"{world}: make it a multiple of {world * accumulation}"
-        )
+    world = arguments.world
+    shape = BatchShape(
+        arguments.batch, arguments.accumulation, world, ("--batch", "--accumulation")
+    )
     if arguments.rank >= world:
         raise ConfigError(
             f"--rank {arguments.rank}: with --world {world} ranks are 0 to {world - 1}"
@@ -50,10 +49,10 @@ def show_order(arguments: argparse.Namespace) -> None:
     reads = _Reads(dataset, arguments.split, seed, window)
     if position is None:
         position = reads.order.epoch_start(arguments.epoch) + arguments.at
-    rows = batch // (world * accumulation)
-    for option, count in (("--batch", batch), ("--count", arguments.count or 1)):
+    for option, count in (("--batch", arguments.batch), ("--count", arguments.count or 1)):
         require_memory(_ROW_BYTES * count, f"{option} {count}", "give a smaller one")
-    spans = _spans(position, arguments.count or min(rows, _LISTED), rows, batch, arguments)
+    count = arguments.count or min(shape.rows, _LISTED)
+    spans = _spans(position, count, shape, arguments.rank)
     epoch, offset = reads.order.epoch_of(position)
     described: dict[str, Any] = {
         "split": arguments.split,
@@ -64,25 +63,21 @@ def show_order(arguments: argparse.Namespace) -> None:
         "offset": offset,
         "rank": arguments.rank,
         "world": world,
-        "accumulation": accumulation,
-        "rows_per_micro_batch": rows,
-        "shuffle": reads.shuffle(position, batch),
+        "accumulation": shape.accumulation,
+        "rows_per_micro_batch": shape.rows,
+        "shuffle": reads.shuffle(position, shape.global_batch_size),
         "rows": [row for start, stop in spans for row in reads.rows(start, stop)],
     }
     print(json.dumps(described, indent=1) if arguments.json else _text(described))
 
 
-def _spans(
-    position: int, count: int, rows: int, batch: int, arguments: argparse.Namespace
-) -> list[tuple[int, int]]:
+def _spans(position: int, count: int, shape: BatchShape, rank: int) -> list[tuple[int, int]]:
     """The positions this rank reads from `position` on: its part of each micro-batch in turn."""
     spans: list[tuple[int, int]] = []
-    first = position + arguments.rank * rows
-    step = batch // arguments.accumulation
-    while count > 0:
-        taken = min(count, rows)
-        spans.append((first, first + taken))
-        first, count = first + step, count - taken
+    for micro in range(-(-count // shape.rows)):
+        start, stop = shape.slots(micro, rank)
+        taken = min(count - micro * shape.rows, stop - start)
+        spans.append((position + start, position + start + taken))
     return spans
 
 

@@ -16,11 +16,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hrm_scale.base.batch_shape import BatchShape
 from hrm_scale.base.command_line import Parser, natural, positive
 from hrm_scale.base.errors import ConfigError, EnvironmentProblem, HrmError
 from hrm_scale.base.output import cannot_write, check_file, make_folder
 from hrm_scale.base.untrusted import printable
-from hrm_scale.launch.cli import check_batch
 
 if TYPE_CHECKING:
     from hrm_scale.config.schema import RunConfig
@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> int:
     resolved = resolve(options.settings, "", "train")
     assert resolved is not None
     run: RunConfig = resolved.run
-    check_batch(run, options.nodes * processes)
+    BatchShape(run.global_batch_size, run.engine.accumulation, options.nodes * processes)
     name = options.job_name or _job_name(run)
     here = Path.cwd()
     script = here / (options.output or f"slurm/{name}.sbatch")

@@ -99,7 +99,7 @@ def _show(grid: Grid, folder: Path) -> int:
 
 def _run(grid: Grid, folder: Path, options: argparse.Namespace, arguments: list[str]) -> int:
     from hrm_scale.base.redaction import redact
-    from hrm_scale.training.lock import Occupied, lock_run
+    from hrm_scale.training.watch import Occupied, lock_run
 
     from .cells import FINISHED, state_of
     from .runner import Runner

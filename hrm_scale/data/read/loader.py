@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
+from hrm_scale.base.batch_shape import BatchShape
 from hrm_scale.base.errors import ConfigError, DataError
 from hrm_scale.data.read.batch import MOST_NARROW, Batch, make_batch
 from hrm_scale.data.read.buffers import BufferPool
@@ -55,12 +56,7 @@ class Loader:
         reference_epochs: int = 1,
         widen: str = "host",
     ) -> None:
-        if global_batch_size < 1 or global_batch_size % (accumulation * ranks):
-            raise ConfigError(
-                f"global_batch_size={global_batch_size} cannot be cut into accumulation="
-                f"{accumulation} times {ranks} processes: make it a multiple of "
-                f"{accumulation * ranks}"
-            )
+        self._shape = BatchShape(global_batch_size, accumulation, ranks)
         for key, value, allowed in (
             ("on_error", on_error, ("raise", "mask")),
             ("sampling", sampling, ("epoch", "reference")),
@@ -78,9 +74,7 @@ class Loader:
             )
         self._narrow = widen == "device"
         self._seed, self._window_size = seed, window
-        self._batch = global_batch_size
-        self._accumulation = accumulation
-        self._rank, self._ranks = rank, ranks
+        self._rank = rank
         self._threads, self._prefetch = threads, max(1, prefetch)
         self._sampling = sampling
         self._stream = dataset.stream(
@@ -103,8 +97,9 @@ class Loader:
         # Small batches are made several at a time, as the fixed cost of a gather is then shared;
         # the very first comes alone, as somebody waits for it.
         wanted = BYTES_TOGETHER * (4 if self._stream.augments else 1) // self._meta.seq_len
-        together = max(1, wanted // (self._batch // self._ranks))
-        rest = itertools.count(position + self._batch, self._batch * together)
+        batch = self._shape.global_batch_size
+        together = max(1, wanted // (batch // self._shape.world_size))
+        rest = itertools.count(position + batch, batch * together)
         tasks = itertools.chain([(position, 1)], ((start, together) for start in rest))
         # One gather under way and one waiting, else the thread would idle at every hand-over.
         ahead = max(2, self._prefetch // together)
@@ -176,19 +171,18 @@ class Loader:
 
     def _global_batches(self, start: int, count: int) -> list[list[Batch]]:
         """This rank's micro-batches of `count` global batches, made in one gather."""
-        micro = self._batch // self._accumulation
-        rows = micro // self._ranks
-        first = start + self._rank * rows
-        steps = count * self._accumulation
-        if self._ranks == 1:
-            ranges = [(start, start + count * self._batch)]
+        shape, rows, each = self._shape, self._shape.rows, self._shape.accumulation
+        steps = count * each
+        if shape.world_size == 1:
+            ranges = [(start, start + count * shape.global_batch_size)]
         else:
-            ranges = [(first + k * micro, first + k * micro + rows) for k in range(steps)]
+            slots = (shape.slots(k, self._rank) for k in range(steps))
+            ranges = [(start + low, start + high) for low, high in slots]
         whole = self._gather(ranges)
         parts = [
             Batch(*(array[k * rows : (k + 1) * rows] for array in whole)) for k in range(steps)
         ]
-        return [parts[k : k + self._accumulation] for k in range(0, steps, self._accumulation)]
+        return [parts[k : k + each] for k in range(0, steps, each)]
 
     def _gather(self, ranges: list[tuple[int, int]]) -> Batch:
         rows = self._stream.rows(ranges, self._pool)
