@@ -165,7 +165,7 @@ def test_votes_are_counted_over_the_variants(folder: Path, arc: Restored) -> Non
         z, embedding = reasoner.start(1, CPU), reasoner.embed(inputs, vectors)
         for _ in range(4):
             z = reasoner.step(z, embedding)
-        grid = undo(crop(reasoner.read(z).argmax(-1)[0].numpy()), row.variant)
+        grid = undo(crop(reasoner.logits(z).argmax(-1)[0].numpy()), row.variant)
         text = "/".join("".join(map(str, line)) for line in grid.tolist())
         votes[text] = votes.get(text, 0) + 1
     most = sorted(votes.values(), reverse=True)[:2]
