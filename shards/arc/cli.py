@@ -97,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         nargs="+",
         metavar="DIR",
-        help="folders DIR/<subset>/<task>.json, or tar archives of ARC-AGI, ARC-AGI-2, ConceptARC "
+        help="folders DIR/<subset>/<task>.json, or archives of ARC-AGI, ARC-AGI-2, ConceptARC "
         f"(default: {' '.join(_DEFAULT_DIRS)})",
     )
     add(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import tarfile
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,18 +11,20 @@ from typing import Any
 from hrm_scale.base.errors import DataError
 from hrm_scale.base.untrusted import read_bytes
 
+from ..builder.archive import read_files
 from .task import UNKNOWN_OUTPUT, Pair, Task, check_name, grid_of, pair_list, task_of_json
 
 MAX_TASK_BYTES = 16 << 20
 MAX_KAGGLE_BYTES = 256 << 20
-MAX_ARCHIVE_BYTES = 1 << 30  # unpacked
-_ARCHIVE = (".tar", ".tar.gz", ".tgz")
+_ARCHIVE = (".tar", ".tar.gz", ".tgz", ".zip")
 _TREES = ("data", "corpus")  # the folders of ARC-AGI and ConceptARC that hold the task folders
-_MEMBER = re.compile(rf"(?:.*/)?(?:{'|'.join(_TREES)})/(?P<subset>[^/]+)/(?P<name>[^/]+)\.json")
+_MEMBER = re.compile(
+    rf"(?:.*/)?(?:{'|'.join(_TREES)})/(?P<subset>[^/]+)/(?P<name>[^/.][^/]*)\.json"
+)
 
 
 def read_folders(folders: Sequence[Path], test_set_name: str) -> list[Task]:
-    """Tasks of all folders `DIR/<subset>/<task>.json`, or of tar archives of ARC-AGI's layout.
+    """Tasks of all folders `DIR/<subset>/<task>.json`, or of archives of ARC-AGI's layout.
 
     Tasks of a subset `test_set_name` are for evaluation. DataError names the file and the task.
     """
@@ -49,7 +49,7 @@ def _folder_files(folder: Path) -> Iterator[tuple[str, str, bytes, str]]:
     if not folder.is_dir():
         problem = "no such folder"
         if folder.exists():
-            problem = f"neither a folder nor a tar archive of tasks ({', '.join(_ARCHIVE)})"
+            problem = f"neither a folder nor an archive of tasks ({', '.join(_ARCHIVE)})"
         raise DataError(
             f"{folder}: {problem}: give folders like ARC-AGI/data with --dataset-dirs "
             "(docs/arc.md in a clone says where to get them)"
@@ -63,27 +63,10 @@ def _folder_files(folder: Path) -> Iterator[tuple[str, str, bytes, str]]:
 
 
 def _archive_files(archive: Path) -> Iterator[tuple[str, str, bytes, str]]:
-    """Members are read in memory; nothing is unpacked, so their paths cannot do harm."""
-    left = MAX_ARCHIVE_BYTES
-    try:
-        with tarfile.open(archive) as tar:
-            for member in tar:
-                left -= member.size
-                if left < 0:
-                    raise DataError(f"{archive}: unpacks to more than {MAX_ARCHIVE_BYTES} bytes")
-                match = _MEMBER.fullmatch(member.name)
-                if match is None or not member.isreg() or match["name"].startswith("."):
-                    continue
-                where = f"{archive}, {member.name}"
-                if member.size > MAX_TASK_BYTES:
-                    raise DataError(f"{where}: has {member.size} bytes, not a task file")
-                stream = tar.extractfile(member)
-                assert stream is not None
-                yield match["subset"], match["name"], stream.read(), where
-    except FileNotFoundError:
-        raise DataError(f"{archive}: no such file") from None
-    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
-        raise DataError(f"{archive}: not a readable tar archive ({error})") from error
+    for file, content in read_files(archive, _MEMBER):
+        match = _MEMBER.fullmatch(file)
+        assert match is not None
+        yield match["subset"], match["name"], content, f"{archive}, {file}"
 
 
 def _nothing_in(folder: Path) -> str:

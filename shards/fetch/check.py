@@ -8,17 +8,19 @@ from pathlib import Path
 
 from hrm_scale.base.errors import DataError
 
+from ..builder.archive import read_files
 from ..builder.csv_rows import file_sha256, read_rows
-from .archive import read_tasks
 from .sources import LICENCE, Source, digest_of
 
 _COLUMNS = ("question", "answer")
+_MOST_BYTES = 128 << 20
 
 
 def checked_tasks(source: Source, path: Path) -> dict[str, bytes]:
     """The task files and the licence of an archive or a folder. DataError unless as published."""
     assert source.tasks is not None
-    files = read_tasks(path, re.compile(f"{source.tasks.pattern}|{LICENCE}"))
+    wanted = re.compile(f"{source.tasks.pattern}|{LICENCE}")
+    files = dict(read_files(path, wanted, _MOST_BYTES))
     tasks = {name: content for name, content in files.items() if name != LICENCE}
     if not tasks:
         raise DataError(

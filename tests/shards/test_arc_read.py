@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,7 @@ def test_bad_folders(tmp_path: Path) -> None:
     for given, words in (
         ([folder, tmp_path / "ARC" / "." / "data"], "given twice"),
         ([tmp_path / "none"], "no such folder"),
-        ([folder / "training" / "a.json"], "neither a folder nor a tar archive"),
+        ([folder / "training" / "a.json"], "neither a folder nor an archive"),
         ([tmp_path / "empty"], "no tasks"),
         ([tmp_path / "ARC"], f"give {folder}"),
         ([folder / "training"], "give the folder above it"),
@@ -116,7 +117,7 @@ def test_bad_folders(tmp_path: Path) -> None:
         with pytest.raises(DataError, match=words):
             read_folders(given, "evaluation")
     (tmp_path / "x.tar").write_bytes(b"no archive")
-    with pytest.raises(DataError, match="not a readable tar"):
+    with pytest.raises(DataError, match="not an archive"):
         read_folders([tmp_path / "x.tar"], "evaluation")
 
 
@@ -190,3 +191,14 @@ def test_grids_keep_their_cells() -> None:
     grid = grid_of([[0, 9], [1, 2], [3, 4]], "here")
     assert grid.dtype == np.uint8
     assert grid.tolist() == [[0, 9], [1, 2], [3, 4]]
+
+
+def test_a_zip_is_read_like_the_folder_it_holds(tmp_path: Path) -> None:
+    good(tmp_path / "ARC" / "data")
+    archive = tmp_path / "arc.zip"
+    with zipfile.ZipFile(archive, "w") as packed:
+        for file in sorted((tmp_path / "ARC").rglob("*.json")):
+            packed.write(file, file.relative_to(tmp_path))
+    found = sorted((t.name, t.subset, t.digest) for t in read_folders([archive], "evaluation"))
+    tasks = read_folders([tmp_path / "ARC" / "data"], "evaluation")
+    assert found == sorted((t.name, t.subset, t.digest) for t in tasks)

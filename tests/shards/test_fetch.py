@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from hrm_scale.base.errors import ConfigError, DataError, EnvironmentProblem, HrmError
-from shards.fetch import archive as fetch_archive
+from shards.builder import archive as fetch_archive
 from shards.fetch import http as fetch_http
 from shards.fetch.check import checked_tasks
 from shards.fetch.cli import main
@@ -399,7 +399,7 @@ def hostile(kind: str) -> bytes:
     [
         ("symlink", "evaluation/00c.json is a link"),
         ("hardlink", "evaluation/00c.json is a link"),
-        ("large", "has more than 4194304 bytes"),
+        ("large", "has more than 16777216 bytes"),
         ("twice", "occurs twice"),
         ("cut", "damaged"),
         ("flipped", "damaged"),

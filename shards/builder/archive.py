@@ -20,26 +20,37 @@ from typing import IO
 from hrm_scale.base.errors import DataError
 from hrm_scale.base.untrusted import read_bytes
 
-MAX_FILE_BYTES = 4 << 20
-MAX_TOTAL_BYTES = 128 << 20
-MAX_UNPACKED_BYTES = 512 << 20
-MAX_MEMBERS = 100_000
+MAX_FILE_BYTES = 16 << 20
+MAX_UNPACKED_BYTES = 1 << 30
+MAX_MEMBERS = 1_000_000
 
 
-def read_tasks(path: Path, wanted: re.Pattern[str]) -> dict[str, bytes]:
-    """{path in the repository: content} of the files whose path matches `wanted` entirely.
+def read_files(
+    path: Path, wanted: re.Pattern[str], most_bytes: int = MAX_UNPACKED_BYTES
+) -> Iterator[tuple[str, bytes]]:
+    """(path in the repository, content) of the files whose path matches `wanted` entirely.
+    most_bytes: of all of them together.
 
     path: a .tar.gz, .tar or .zip whose members lie in one top folder or in none, or a folder (a
     clone). DataError, one line, when it is none of these, damaged, or beyond the limits.
     """
+    if not path.exists():
+        raise DataError(f"{path}: no such file or folder: give an archive, or a folder")
     try:
         if path.is_dir():
-            return dict(_limited(_of_folder(path, wanted), path))
-        if not path.is_file():
-            raise DataError(f"{path}: no such file or folder: give an archive, or a folder")
-        if zipfile.is_zipfile(path):
-            return dict(_limited(_of_zip(path, wanted), path))
-        return dict(_limited(_of_tar(path, wanted), path))
+            files = _of_folder(path, wanted)
+        else:
+            files = (_of_zip if zipfile.is_zipfile(path) else _of_tar)(path, wanted)
+        total = 0
+        seen: set[str] = set()
+        for name, content in files:
+            total += len(content)
+            if total > most_bytes:
+                raise ValueError(f"its files have more than {most_bytes} bytes")
+            if name in seen:
+                raise ValueError(f"{name} occurs twice")
+            seen.add(name)
+            yield name, content
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, gzip.BadGzipFile) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(
@@ -48,19 +59,6 @@ def read_tasks(path: Path, wanted: re.Pattern[str]) -> dict[str, bytes]:
         ) from error
     except ValueError as error:
         raise DataError(f"{path}: refused: {error}") from error
-
-
-def _limited(files: Iterator[tuple[str, bytes]], path: Path) -> Iterator[tuple[str, bytes]]:
-    total = 0
-    seen: set[str] = set()
-    for name, content in files:
-        total += len(content)
-        if total > MAX_TOTAL_BYTES:
-            raise ValueError(f"its files have more than {MAX_TOTAL_BYTES} bytes")
-        if name in seen:
-            raise ValueError(f"{name} occurs twice")
-        seen.add(name)
-        yield name, content
 
 
 def _repository_path(member: str, wanted: re.Pattern[str]) -> str | None:
