@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from hrm_scale.base.errors import DataError
-from hrm_scale.base.untrusted import read_bytes
+from hrm_scale.base.untrusted import parse_json, read_bytes
 
 from ..builder.archive import read_files
-from .task import UNKNOWN_OUTPUT, Pair, Task, check_name, grid_of, pair_list, task_of_json
+from .task import UNKNOWN_OUTPUT, Task, pair_list, task_of_json
 
 MAX_TASK_BYTES = 16 << 20
 MAX_KAGGLE_BYTES = 256 << 20
@@ -112,20 +112,14 @@ def _kaggle_task(
 ) -> Task:
     tests = pair_list(content, "test", where)
     evaluation = subset == test_set_name
-    if answers is None:
-        if not evaluation:
-            raise DataError(
-                f"{where}: no solution in the {subset} solutions file, and without it the test "
-                "pairs cannot be trained on: add it, or leave the subset out of --subsets"
-            )
-        check_name(name, where)
-        known = {"train": content.get("train"), "test": content.get("train")}
-        demonstrations = task_of_json(known, name, subset, evaluation, where).demonstrations
-        asked = tuple(
-            _unanswered(test, f"{where}, test pair {number}")
-            for number, test in enumerate(tests, start=1)
+    unsolved = answers is None
+    if unsolved and not evaluation:
+        raise DataError(
+            f"{where}: no solution in the {subset} solutions file, and without it the test "
+            "pairs cannot be trained on: add it, or leave the subset out of --subsets"
         )
-        return Task(name, subset, demonstrations, asked, evaluation, unsolved=True)
+    if unsolved:
+        answers = [UNKNOWN_OUTPUT] * len(tests)
     if not isinstance(answers, list) or len(answers) != len(tests):
         count = len(answers) if isinstance(answers, list) else "no list of"
         raise DataError(f"{where}: {len(tests)} test inputs and {count} solutions: repair the file")
@@ -134,12 +128,8 @@ def _kaggle_task(
         for test, answer in zip(tests, answers, strict=True)
     ]
     solved = {"train": content.get("train"), "test": pairs}
-    return task_of_json(solved, name, subset, evaluation, where)
-
-
-def _unanswered(test: Any, where: str) -> Pair:
-    question = test.get("input") if isinstance(test, dict) else None
-    return grid_of(question, f"{where}, input"), UNKNOWN_OUTPUT
+    task = task_of_json(solved, name, subset, evaluation, where)
+    return replace(task, unsolved=unsolved)
 
 
 def _kaggle_object(file: Path, *, required: bool) -> dict[str, Any]:
@@ -164,19 +154,7 @@ def _read(file: Path, limit: int) -> bytes:
 
 
 def _parse(data: bytes, where: str) -> Any:
-    """JSON of any depth the parser takes: every value used is checked for its exact shape."""
     try:
-        return json.loads(data.decode("utf-8"), object_pairs_hook=_object)
-    except RecursionError:
-        raise DataError(f"{where}: nested too deeply for a task: fetch the file again") from None
+        return parse_json(data)
     except ValueError as error:
         raise DataError(f"{where}: not valid JSON ({error}): fetch the file again") from error
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{twice[:60]!r} occurs twice in one object")
-    return found

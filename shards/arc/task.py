@@ -15,7 +15,7 @@ from hrm_scale.puzzles.arc.grid import COLOURS, SIDE, parse_name
 
 Pair = tuple[np.ndarray, np.ndarray]
 """Input and output grid, uint8 [h, w] of colours."""
-UNKNOWN_OUTPUT = np.zeros((1, 1), np.uint8)
+UNKNOWN_OUTPUT = [[0]]
 """Stands for the output of a test pair whose solution is not published: one black cell."""
 _MOST_NAME = 200
 
@@ -81,12 +81,12 @@ def task_of_json(content: Any, name: str, subset: str, evaluation: bool, where: 
 
     Further keys are ignored (some files repeat their name). DataError naming `where`.
     """
-    check_name(name, where)
+    _check_name(name, where)
     demonstrations, tests = (_pairs(content, key, where) for key in ("train", "test"))
     return Task(name, subset, demonstrations, tests, evaluation)
 
 
-def check_name(name: str, where: str) -> None:
+def _check_name(name: str, where: str) -> None:
     """DataError for a name that could be taken for that of an augmented puzzle, or is too long."""
     if parse_name(name)[0] != name or name == "<blank>" or not 0 < len(name) <= _MOST_NAME:
         raise DataError(

@@ -48,13 +48,11 @@ def _given(members: Mapping[str, bytes], text: str) -> Field:
 
 
 def _guess(members: Mapping[str, bytes], column: str) -> Field | None:
-    singular = column.removesuffix("s")
-    for kind in ("npy", "txt", "cls", "json"):
-        for name in (column, singular):
-            if f"{name}.{kind}" in members:
-                return Field(f"{name}.{kind}", "")
-    if column == "puzzle_identifiers" and "cls" in members:
-        return Field("cls", "")
+    names = (column, column.removesuffix("s"))
+    plain = [f"{name}.{kind}" for kind in ("npy", "txt", "cls", "json") for name in names]
+    for extension in [*plain, "cls"] if column == "puzzle_identifiers" else plain:
+        if extension in members:
+            return Field(extension, "")
     for extension, content in sorted(members.items()):
         if extension == "npz" and column in _npz_names(content):
             return Field(extension, column)

@@ -67,8 +67,8 @@ def test_an_archive_is_read_like_the_folder_it_holds(tmp_path: Path) -> None:
 BAD_TASKS: dict[str, tuple[Any, str]] = {
     "not json": ("{", "not valid JSON"),
     "not text": ("\udcff", "not valid JSON"),
-    "deep": ("[" * 100_000, "nested too deeply"),
-    "twice": ('{"train": [], "train": []}', "'train' occurs twice"),
+    "deep": ("[" * 100_000, "nested deeper"),
+    "twice": ('{"train": [], "train": []}', "occurs twice"),
     "a list": ([], "holds a list, expected an ARC task"),
     "no test": ({"train": [PAIR]}, "'test' is missing"),
     "empty": ({"train": [], "test": [PAIR]}, "'train' is empty"),
@@ -144,7 +144,7 @@ def test_kaggle_pairs_and_missing_solutions(tmp_path: Path) -> None:
     a, b = read_kaggle(prefix, ["training", "test"], "test")
     assert (a.name, a.evaluation, a.unsolved, a.tests[0][1].tolist()) == ("a", False, False, [[4]])
     assert (b.evaluation, b.unsolved, len(b.tests)) == (True, True, 2)
-    assert all(answer is UNKNOWN_OUTPUT for _, answer in b.tests)
+    assert all(answer.tolist() == UNKNOWN_OUTPUT for _, answer in b.tests)
 
 
 def test_kaggle_mistakes(tmp_path: Path) -> None:
