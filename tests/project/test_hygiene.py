@@ -135,6 +135,17 @@ def test_packages_import_what_their_docstring_says(package: str) -> None:
     assert not bad, offending(f"hrm_scale/{package}/__init__.py does not declare this", bad)
 
 
+def test_the_architecture_page_shows_what_packages_import() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`[^|]+`) \|[^|]*\| ([^|]+) \|$", text, re.MULTILINE)
+    shown = {
+        package: set() if imports == "nothing of ours" else set(imports.split(", "))
+        for names, imports in rows
+        for package in re.findall(r"`(\w+)`", names)
+    }
+    assert shown == DECLARED
+
+
 def test_no_package_imports_in_a_circle() -> None:
     levels: dict[str, int] = {}
 
