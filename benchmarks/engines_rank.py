@@ -20,7 +20,7 @@ from hrm_scale.engine import Engine, open_engine
 from hrm_scale.models import ActModel, Draws, build_model
 from hrm_scale.optim.adam_atan2 import make_adam_atan2
 from hrm_scale.optim.puzzle_table import DeviceTable
-from hrm_scale.training.step import Rates, exploration_draws, train_step
+from hrm_scale.training.step import StepSettings, exploration_draws, train_step
 
 PROFILED = 2
 
@@ -73,9 +73,7 @@ class Run:
             [self.carry],
             [batch],
             [draws],
-            Rates(1e-4, 1e-4, 0.1),
-            global_batch_size=self.rows,
-            loss_type="stablemax_cross_entropy",
+            StepSettings(1e-4, 1e-4, 0.1, self.rows, "stablemax_cross_entropy"),
         )
         if self.engine.device.type == "cuda":
             torch.cuda.synchronize()

@@ -23,7 +23,7 @@ from hrm_scale.models.layers import BlockSpec, BlockWeights, Rotary, rms_norm, r
 from hrm_scale.optim.adam_atan2 import make_adam_atan2
 from hrm_scale.optim.puzzle_table import DeviceTable, PuzzleTable
 from hrm_scale.training.performance import peak_flops, peak_memory_bytes
-from hrm_scale.training.step import Rates, exploration_draws, train_step
+from hrm_scale.training.step import StepSettings, exploration_draws, train_step
 
 
 def measure(
@@ -133,9 +133,7 @@ def timed_steps(
             [carry],
             [batch],
             [draws],
-            Rates(1e-4, 1e-4, 0.1),
-            global_batch_size=rows,
-            loss_type="stablemax_cross_entropy",
+            StepSettings(1e-4, 1e-4, 0.1, rows, "stablemax_cross_entropy"),
         )
         synchronize(engine.device)
         times.append(time.perf_counter() - start)

@@ -14,7 +14,7 @@ from hrm_scale.models import ActModel, Draws, ModelConfig, build_model
 from hrm_scale.optim.adam_atan2 import AdamATan2
 from hrm_scale.optim.puzzle_table import DeviceTable, PuzzleTable
 from hrm_scale.optim.schedule import learning_rate
-from hrm_scale.training.step import Rates, StepResult, reduced_metrics, train_step
+from hrm_scale.training.step import StepResult, StepSettings, reduced_metrics, train_step
 
 PREFIX = "model."
 TABLE = "inner.puzzle_emb.weights"
@@ -126,9 +126,13 @@ def replay(case: Case, engine: Engine) -> dict[str, Tensor]:
             [carry],
             [batch],
             [draws],
-            Rates(lr, table_lr, optim["puzzle_emb_weight_decay"]),
-            global_batch_size=config["global_batch_size"],
-            loss_type=config["loss_type"],
+            StepSettings(
+                lr,
+                table_lr,
+                optim["puzzle_emb_weight_decay"],
+                config["global_batch_size"],
+                config["loss_type"],
+            ),
             before_update=look,
         )
         (carry,) = result.carries

@@ -23,12 +23,15 @@ from hrm_scale.optim.puzzle_table import PuzzleTable
 
 
 @dataclass(frozen=True)
-class Rates:
-    """Learning rates and decay of one step."""
+class StepSettings:
+    """Learning rates and decay of one step, what its loss is, and its depth (None: full)."""
 
     lr: float
     puzzle_emb_lr: float
     puzzle_emb_weight_decay: float
+    global_batch_size: int
+    loss_type: str
+    cycles: Cycles | None = None
 
 
 @dataclass(frozen=True)
@@ -58,20 +61,18 @@ def train_step(
     carries: Sequence[Carry],
     batches: Sequence[dict[str, Tensor]],
     draws: Sequence[Draws | None],
-    rates: Rates,
+    settings: StepSettings,
     *,
-    global_batch_size: int,
-    loss_type: str,
-    cycles: Cycles | None = None,
     before_update: Callable[[StepResult], None] | None = None,
     check: Callable[[StepResult, float], bool] | None = None,
 ) -> StepResult:
     """One optimizer step over the slots of this rank.
 
-    `carries`, `batches` and `draws` have one entry a micro-step. The loss is the sum over all rows
-    of all ranks divided by `global_batch_size`. `before_update` sees the result while gradients
-    are complete (`engine.gradients`); `check` is given the result and the gradient norm, the same
-    on every rank. When it returns False, or they raise, parameters and table stay as they were.
+    `carries`, `batches` and `draws` have one entry per micro-step. The loss is the sum over all
+    rows of all ranks divided by the global batch size. `before_update` sees the result while
+    gradients are complete (`engine.gradients`); `check` is given the result and the gradient norm,
+    the same on every rank. When it returns False, or they raise, parameters and table stay as they
+    were.
     """
     micro: list[MicroStep] = []
     new_carries: list[Carry] = []
@@ -83,9 +84,9 @@ def train_step(
             ids = carry.data["puzzle_identifiers"]
             vectors = table.gather(index, ids, fresh=carry.halted)
         with engine.exchange(last=index == len(carries) - 1):
-            carry, outputs = engine.forward(carry, vectors, draw, cycles)
-            loss, metrics = act_loss(outputs, carry, loss_type)
-            engine.backward(loss / global_batch_size)
+            carry, outputs = engine.forward(carry, vectors, draw, settings.cycles)
+            loss, metrics = act_loss(outputs, carry, settings.loss_type)
+            engine.backward(loss / settings.global_batch_size)
         new_carries.append(carry)
         grads = None if vectors is None else engine.leaf_gradient(vectors)
         micro.append(MicroStep(loss.detach(), outputs.detach(), grads))
@@ -95,12 +96,12 @@ def train_step(
     result = StepResult(new_carries, sums, micro)
     if before_update is not None:
         before_update(result)
-    updated = engine.step(rates.lr, None if check is None else partial(check, result))
+    updated = engine.step(settings.lr, None if check is None else partial(check, result))
     if table is not None and updated:
         ids = torch.stack([carry.data["puzzle_identifiers"] for carry in new_carries])
         grads = torch.stack([m.puzzle_grads for m in micro if m.puzzle_grads is not None])
         ids, grads = _of_all_slots(engine, ids, grads)
-        table.update(ids, grads, rates.puzzle_emb_lr, rates.puzzle_emb_weight_decay)
+        table.update(ids, grads, settings.puzzle_emb_lr, settings.puzzle_emb_weight_decay)
     return replace(result, updated=updated)
 
 

@@ -21,7 +21,7 @@ from hrm_scale.training.parts import RunParts
 from hrm_scale.training.performance import peak_flops, peak_memory_bytes
 from hrm_scale.training.saving import Saving
 from hrm_scale.training.snapshot import put_back
-from hrm_scale.training.step import Rates, StepResult, draws_of, reduced_metrics, train_step
+from hrm_scale.training.step import StepResult, StepSettings, draws_of, reduced_metrics, train_step
 from hrm_scale.training.stop import TIME_IS_UP, StopRequest
 
 
@@ -140,10 +140,14 @@ class Trainer:
                 state.carries,
                 batches,
                 draws_of(config, parts.shape, parts.engine, step),
-                Rates(lr, table_lr, config.puzzle_emb_weight_decay),
-                global_batch_size=config.global_batch_size,
-                loss_type=config.arch.loss.loss_type,
-                cycles=self._cycles(step),
+                StepSettings(
+                    lr,
+                    table_lr,
+                    config.puzzle_emb_weight_decay,
+                    config.global_batch_size,
+                    config.arch.loss.loss_type,
+                    self._cycles(step),
+                ),
                 check=check if read else None,
             )
         state.carries = result.carries

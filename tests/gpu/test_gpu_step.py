@@ -18,12 +18,12 @@ from hrm_scale.optim.adam_atan2 import AdamATan2, make_adam_atan2
 from hrm_scale.optim.adam_atan2 import resolve_backend as resolve_adam
 from hrm_scale.optim.puzzle_table import DeviceTable
 from hrm_scale.training.performance import peak_memory_bytes
-from hrm_scale.training.step import Rates, StepResult, exploration_draws, train_step
+from hrm_scale.training.step import StepResult, StepSettings, exploration_draws, train_step
 
 pytestmark = pytest.mark.gpu
 
 ROWS = 16
-RATES = Rates(1e-3, 1e-2, 0.1)
+SETTINGS = StepSettings(1e-3, 1e-2, 0.1, ROWS, "stablemax_cross_entropy")
 # Heads of width 64 and sequences of 82 positions, as fused kernels meet them.
 CONFIG = tiny_config(
     seq_len=81,
@@ -74,9 +74,7 @@ class Setting:
             [carry],
             [batch],
             [self.draws[number % len(self.draws)]],
-            RATES,
-            global_batch_size=ROWS,
-            loss_type="stablemax_cross_entropy",
+            SETTINGS,
             before_update=self.look if look else None,
         )
         (self.carry,) = result.carries

@@ -33,8 +33,8 @@ from hrm_scale.training.snapshot import (
     take,
 )
 from hrm_scale.training.step import (
-    Rates,
     StepResult,
+    StepSettings,
     draws_of,
     exploration_draws,
     noise_keys,
@@ -43,7 +43,7 @@ from hrm_scale.training.step import (
 )
 
 ROWS, MICRO = 8, 2
-RATES = Rates(1e-3, 1e-2, 0.1)
+SETTINGS = StepSettings(1e-3, 1e-2, 0.1, ROWS, "stablemax_cross_entropy")
 CPU = torch.device("cpu")
 
 
@@ -145,9 +145,7 @@ class Setting:
             self.carries,
             batches,
             [Draws(**draw) for draw in draws],
-            RATES,
-            global_batch_size=ROWS,
-            loss_type="stablemax_cross_entropy",
+            SETTINGS,
             check=guard,
         )
         self.carries = result.carries
@@ -257,7 +255,7 @@ def test_the_table_moves_by_its_own_rate() -> None:
     (carry,) = setting.step().carries
     used = carry.data["puzzle_identifiers"].unique().long()
     moved = setting.table.weights[used].abs()
-    torch.testing.assert_close(moved, torch.full_like(moved, RATES.puzzle_emb_lr))
+    torch.testing.assert_close(moved, torch.full_like(moved, SETTINGS.puzzle_emb_lr))
 
 
 def test_losses_are_per_row_and_the_rest_per_halted_row() -> None:
