@@ -71,14 +71,11 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def read_rows(
-    path: Path, columns: Sequence[str], optional: Sequence[str] = ()
-) -> Iterator[list[tuple[str, ...]]]:
-    """Rows of a CSV file, many at a time: the texts of `columns` and `optional`, as they stand.
+def read_rows(path: Path, columns: Sequence[str]) -> Iterator[list[tuple[str, ...]]]:
+    """Rows of a CSV file, many at a time: the texts of two or more `columns`, as they stand.
 
-    .csv or .csv.gz, UTF-8, with a header. An optional column that is missing is empty in every
-    row; a row that is too short is empty throughout. At least two columns in all. DataError when
-    it is no such file.
+    .csv or .csv.gz, UTF-8, with a header. A row that is too short is empty throughout. DataError
+    when it is no such file.
     """
     total = 0
     try:
@@ -93,17 +90,15 @@ def read_rows(
                     f"expected the columns {','.join(columns)}"
                 )
             width = len(header)
-            # An optional column that is not there is a field that every row gets appended.
-            wanted = (*columns, *optional)
-            fields = itemgetter(*(header.index(n) if n in header else -1 for n in wanted))
-            empty = ("",) * len(wanted)
+            fields = itemgetter(*map(header.index, columns))
+            empty = ("",) * len(columns)
             while chunk := list(islice(reader, BLOCK)):
                 while chunk and not chunk[-1]:  # blank lines at the end
                     chunk.pop()
                 if not chunk:
                     return
                 total += len(chunk)
-                yield [fields([*row, ""]) if len(row) >= width else empty for row in chunk]
+                yield [fields(row) if len(row) >= width else empty for row in chunk]
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"{path}: damaged gzip file ({error}): fetch it again") from error
     except (csv.Error, UnicodeDecodeError) as error:

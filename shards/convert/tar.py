@@ -14,7 +14,7 @@ from hrm_scale.data.format.members import MemberError, check_name, safe_members
 from .field import MAX_FIELD_BYTES, Field, find_fields, parse_field
 from .source import Piece, Request, Source
 
-_CHUNK = 1024
+CHUNK = 1024
 _MAX_EXTENSION_BYTES = 1 << 16
 _EXTENDED = (tarfile.XHDTYPE, tarfile.XGLTYPE)
 """Python's tar writers put times of parts of a second there, which mean nothing to us."""
@@ -43,7 +43,7 @@ class TarSource(Source):
                     )
                 for name, array in columns.items():
                     waiting[name].append(array)
-                if len(waiting["inputs"]) == _CHUNK:
+                if len(waiting["inputs"]) == CHUNK:
                     yield {name: np.stack(arrays) for name, arrays in waiting.items()}
                     waiting = {}
         if waiting:

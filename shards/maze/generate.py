@@ -36,7 +36,7 @@ PUBLISHED_SIDE, PUBLISHED_MIN_PATH = 30, 109
 _LAYOUT, _PAIRS = 121, 122
 # Layouts worked on at a time, which changes nothing but the time it takes.
 _ROUND, _ROUND_OF_SMALL, _SMALL = 4096, 512, 16
-_FRUITLESS = 300_000
+FRUITLESS = 300_000
 _PEELED = 8
 _CLOSE = 8
 _SAMPLED = 24
@@ -85,7 +85,7 @@ def generate(
         fruitless = 0 if kept.found > before else fruitless + size
         if not kept.missing:
             break
-        if fruitless >= _FRUITLESS:
+        if fruitless >= FRUITLESS:
             raise ConfigError(
                 f"{count} mazes of {side}x{side} with --min-path {min_path} were asked for (--count"
                 f" plus --test-size), only {kept.found} were found among {tried} layouts: ask for "
@@ -119,7 +119,9 @@ def _one_round(side: int, seed: int, min_path: int, size: int, number: int) -> n
     free = pack(~walls, side)
     questions = []
     for index in np.flatnonzero(may_be_long(free, min_path)):
-        pair = _pair(free[:, [index]], min_path, _pair_draws(side, seed, first + int(index)))
+        pair = first_good_pair(
+            free[:, [index]], min_path, pair_draws(side, seed, first + int(index))
+        )
         if pair is not None:
             question = np.where(walls[index], WALL, FREE).astype(np.uint8)
             question[list(pair)] = START, GOAL
@@ -172,11 +174,11 @@ def may_be_long(free: np.ndarray, min_path: int) -> np.ndarray:
             found[owner[member[distance >= min_path]]] = True
 
 
-def _pair_draws(side: int, seed: int, layout: int) -> np.ndarray:
+def pair_draws(side: int, seed: int, layout: int) -> np.ndarray:
     return draws(make_key(_PAIRS, seed, side), layout * TRIALS, TRIALS)
 
 
-def _pair(free: np.ndarray, min_path: int, values: np.ndarray) -> tuple[int, int] | None:
+def first_good_pair(free: np.ndarray, min_path: int, values: np.ndarray) -> tuple[int, int] | None:
     """S and G of a layout (a board set of one): the first drawn pair that is far enough apart.
 
     All ordered pairs of free cells are numbered, those far enough apart first.

@@ -196,7 +196,7 @@ OTHERS = "inputs=question.npy,labels=json:answer,puzzle_identifiers=id.npy"
 def test_samples_in_tars(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: Any, options: list[str]
 ) -> None:
-    monkeypatch.setattr(convert_tar, "_CHUNK", 64)
+    monkeypatch.setattr(convert_tar, "CHUNK", 64)
     inputs, labels, numbers = boards(150)
     numbers[7] = 29
     samples = [(f"a/{row:05d}", form(inputs[row], labels[row], numbers[row])) for row in range(150)]

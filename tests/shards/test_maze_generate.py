@@ -12,12 +12,12 @@ from hrm_scale.puzzles.maze.rules import bad_rows, follows_rule
 from hrm_scale.puzzles.maze.wave import far_cells, pack, single, sizes, unpack
 from shards.maze import generate as maze_generate
 from shards.maze.generate import (
-    _pair,
-    _pair_draws,
     default_min_path,
+    first_good_pair,
     generate,
     layouts,
     may_be_long,
+    pair_draws,
     wall_bounds,
 )
 
@@ -81,8 +81,8 @@ def test_the_short_cuts_find_what_trying_all_pairs_finds(
         good = int(far.sum())
         assert good or not hopeful[index]
         missed += bool(good and not hopeful[index])
-        draws = _pair_draws(side, 5, index)
-        pair = _pair(board, min_path, draws)
+        draws = pair_draws(side, 5, index)
+        pair = first_good_pair(board, min_path, draws)
         limit = len(cells) * (len(cells) - 1)
         tried = [(int(draw) >> 32) * limit >> 32 for draw in draws.tolist()]
         first = next((number for number in tried if number < good), None)
@@ -105,7 +105,7 @@ def test_a_path_that_fits_on_no_board_is_refused_at_once(side: int, min_path: in
 
 
 def test_more_mazes_than_are_found_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(maze_generate, "_FRUITLESS", 10_000)
+    monkeypatch.setattr(maze_generate, "FRUITLESS", 10_000)
     with pytest.raises(ConfigError, match=r"only 0 were found among \d+ layouts") as caught:
         generate(1, 5, seed=0, min_path=17)
     assert "\n" not in str(caught.value)

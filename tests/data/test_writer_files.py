@@ -1,4 +1,4 @@
-"""Files beside the splits of an ARC set: names as runs, and further files, through the writer."""
+"""Files beside the splits of a data set, through the writer: names as runs, and further files."""
 
 from __future__ import annotations
 
