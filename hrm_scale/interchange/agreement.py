@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hrm_scale.base.errors import CheckpointError, DataError
 from hrm_scale.data import is_dataset, open_dataset
-from hrm_scale.data.remote.options import is_address
+from hrm_scale.data.addresses import is_address
 from hrm_scale.interchange.portable import Portable
 from hrm_scale.interchange.step_graph import StepGraph
 from hrm_scale.models import refill

@@ -19,7 +19,7 @@ from hrm_scale.config.problems import validate
 from hrm_scale.config.saved import to_dict
 from hrm_scale.config.schema import ARCHITECTURE_NAMES, RunConfig
 from hrm_scale.config.values import format_value
-from hrm_scale.data.remote.options import is_address
+from hrm_scale.data.addresses import is_address
 from hrm_scale.interchange.infer import PRESETS, Inferred, Shapes, architecture, infer
 from hrm_scale.reporting.banner import Row
 

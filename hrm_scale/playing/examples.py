@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hrm_scale.base.errors import ConfigError, HrmError
 from hrm_scale.data import Dataset, open_dataset
-from hrm_scale.data.remote.options import is_address
+from hrm_scale.data.addresses import is_address
 from hrm_scale.evaluation.restore import Restored
 
 

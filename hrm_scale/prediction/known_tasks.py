@@ -13,7 +13,7 @@ import numpy as np
 
 from hrm_scale.base.errors import ConfigError, DataError
 from hrm_scale.data import Dataset, is_dataset, open_dataset
-from hrm_scale.data.remote.options import is_address
+from hrm_scale.data.addresses import is_address
 from hrm_scale.evaluation.restore import Restored
 from hrm_scale.puzzles import Problem
 from hrm_scale.puzzles.arc.grid import IDENTITY

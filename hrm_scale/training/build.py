@@ -17,7 +17,7 @@ from hrm_scale.config.data_build import build_hint
 from hrm_scale.config.saved import to_dict, to_yaml
 from hrm_scale.config.schema import RunConfig
 from hrm_scale.data import MOST_NARROW, Dataset, Loader, RemoteOptions, open_dataset
-from hrm_scale.data.remote.options import default_cache_folder
+from hrm_scale.data.addresses import default_cache_folder
 from hrm_scale.engine import Engine, open_engine
 from hrm_scale.modelling import model_config, require_rows
 from hrm_scale.models import ActModel, ModelConfig, build_model

@@ -23,7 +23,7 @@ from hrm_scale.checkpoint import (
 from hrm_scale.config.saved import from_checkpoint, to_dict
 from hrm_scale.config.schema import RunConfig
 from hrm_scale.data import Dataset, find_dataset, is_dataset, open_dataset
-from hrm_scale.data.remote.options import is_address
+from hrm_scale.data.addresses import is_address
 from hrm_scale.interchange.rows import gathered, places
 from hrm_scale.modelling import TABLE
 from hrm_scale.models import ActModel

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from hrm_scale.base.errors import EnvironmentProblem
+from hrm_scale.data.addresses import RemoteOptions, default_cache_folder
 from hrm_scale.data.remote.errors import TransientError
 from hrm_scale.data.remote.node_cache import NodeCache
-from hrm_scale.data.remote.options import RemoteOptions, default_cache_folder
 from hrm_scale.data.remote.retry import Retrier
 
 
@@ -106,7 +106,7 @@ def test_locks_exclude_threads_and_end_with_their_process(tmp_path: Path) -> Non
     code = (
         "import sys, time; from pathlib import Path\n"
         "from hrm_scale.data.remote.node_cache import NodeCache\n"
-        "from hrm_scale.data.remote.options import RemoteOptions\n"
+        "from hrm_scale.data.addresses import RemoteOptions\n"
         "cache = NodeCache(RemoteOptions(cache=Path(sys.argv[1])))\n"
         "with cache.lock('one'):\n    print('held', flush=True); time.sleep(60)\n"
     )

@@ -24,9 +24,9 @@ import pytest
 from benchmarks.tiny.data_sets import write_grouped, write_online
 from hrm_scale.base.errors import ConfigError, DataError, EnvironmentProblem
 from hrm_scale.data import Dataset, Loader
+from hrm_scale.data.addresses import RemoteOptions, parse_address
 from hrm_scale.data.remote.blocks import cut_blocks
 from hrm_scale.data.remote.dataset import RemoteDataset
-from hrm_scale.data.remote.options import RemoteOptions, parse_address
 from hrm_scale.data.remote.pieces import RemotePieces
 from hrm_scale.data.remote.source_http import HttpSource
 from tests.support.servers import server_of

@@ -20,8 +20,8 @@ import pytest
 from benchmarks.tiny.data_sets import write_online
 from hrm_scale.base.errors import EnvironmentProblem
 from hrm_scale.data import Dataset, Loader
+from hrm_scale.data.addresses import RemoteOptions
 from hrm_scale.data.remote.dataset import RemoteDataset
-from hrm_scale.data.remote.options import RemoteOptions
 from tests.support.servers import ACCESS_KEY, SECRET_KEY, Nginx, nginx, seaweed
 
 pytestmark = pytest.mark.slow
@@ -143,7 +143,7 @@ _READ = """
 import sys
 from pathlib import Path
 from hrm_scale.data.remote.dataset import RemoteDataset
-from hrm_scale.data.remote.options import RemoteOptions
+from hrm_scale.data.addresses import RemoteOptions
 from tests.integration.test_streaming_servers import digest
 print("ready", flush=True)
 sys.stdin.readline()

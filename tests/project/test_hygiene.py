@@ -171,6 +171,20 @@ def test_no_modules_of_a_package_import_in_a_circle(package: str) -> None:
     assert len(list(TopologicalSorter(below).static_order())) > 5
 
 
+@pytest.mark.parametrize("package", ["hrm_scale.data", "tools.shards", "shards"])
+def test_no_folders_of_a_package_import_in_a_circle(package: str) -> None:
+    depth = package.count(".") + 2
+    modules = {module for module, _ in IMPORTS}
+    below: dict[str, set[str]] = {}
+    for module, name in IMPORTS:
+        target = name if name in modules else name.rpartition(".")[0]
+        if inside(module, f"{package}") and inside(target, package):
+            here, there = (".".join(m.split(".")[:depth]) for m in (module, target))
+            if here != there and package not in (here, there):
+                below.setdefault(here, set()).add(there)
+    assert len(list(TopologicalSorter(below).static_order())) > 2
+
+
 @pytest.mark.parametrize("package", ISOLATED)
 def test_lowest_layers_stand_alone(package: str) -> None:
     assert DECLARED[package.split(".")[1]] <= {"base", "puzzles"}

@@ -7,9 +7,9 @@ from pathlib import Path
 from hrm_scale.base.errors import ConfigError, DataError
 from hrm_scale.base.redaction import redact
 from hrm_scale.data import Dataset, open_dataset
+from hrm_scale.data.addresses import is_address
 from hrm_scale.data.read.array_folder import is_array_folder
 from hrm_scale.data.read.mixture import is_mixture, read_mixture
-from hrm_scale.data.remote.options import is_address
 
 
 def open_one(text: str) -> Dataset:

@@ -27,12 +27,12 @@ import numpy as np
 
 from hrm_scale.base.errors import ConfigError, DataError
 from hrm_scale.base.untrusted import printable, read_bytes
+from hrm_scale.data.addresses import is_address
 from hrm_scale.data.format.meta import DatasetMeta, SplitInfo, canonical_json
 from hrm_scale.data.read.batch import EvalBatch
 from hrm_scale.data.read.buffers import BufferPool
 from hrm_scale.data.read.dataset import Dataset
 from hrm_scale.data.read.stream import ReadOptions, Rows, Stream
-from hrm_scale.data.remote.options import is_address
 
 MOST_SOURCES = 64
 MOST_WEIGHT = 100_000

@@ -11,6 +11,7 @@ from typing import TypeVar
 import xxhash
 
 from hrm_scale.base.errors import DataError, EnvironmentProblem
+from hrm_scale.data.addresses import RemoteOptions, parse_address
 from hrm_scale.data.format.index import SplitIndex, parse_index
 from hrm_scale.data.format.meta import (
     DATASET_FILE,
@@ -27,7 +28,6 @@ from hrm_scale.data.remote.blocks import cut_blocks
 from hrm_scale.data.remote.downloads import Downloads, refused
 from hrm_scale.data.remote.errors import MissingError, RefusedError, WrongSizeError
 from hrm_scale.data.remote.node_cache import NodeCache
-from hrm_scale.data.remote.options import RemoteOptions, parse_address
 from hrm_scale.data.remote.pieces import RemotePieces
 from hrm_scale.data.remote.source import Source, open_source
 

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 import numpy as np
 
 from hrm_scale.base.errors import DataError, EnvironmentProblem
+from hrm_scale.data.addresses import RemoteOptions
 from hrm_scale.data.format.index import ShardEntry, SplitIndex
 from hrm_scale.data.remote.blocks import Blocks, is_intact
 from hrm_scale.data.remote.errors import (
@@ -21,7 +22,6 @@ from hrm_scale.data.remote.errors import (
     WrongSizeError,
 )
 from hrm_scale.data.remote.node_cache import NodeCache
-from hrm_scale.data.remote.options import RemoteOptions
 from hrm_scale.data.remote.source import Source
 
 _LOG = logging.getLogger("hrm_scale.data")

@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from hrm_scale.base.errors import EnvironmentProblem
-from hrm_scale.data.remote.options import RemoteOptions
+from hrm_scale.data.addresses import RemoteOptions
 
 LOCKS = 4096
 """Lock files; entries share them by the hash of their name."""

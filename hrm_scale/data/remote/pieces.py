@@ -14,9 +14,9 @@ from weakref import WeakSet, WeakValueDictionary
 import numpy as np
 
 from hrm_scale.base.errors import DataError
+from hrm_scale.data.addresses import RemoteOptions
 from hrm_scale.data.format.index import SplitIndex
 from hrm_scale.data.remote.downloads import Downloads
-from hrm_scale.data.remote.options import RemoteOptions
 
 AHEAD_BYTES = 512 << 20
 """At most so much is downloaded before somebody reads it (and a quarter of the cache)."""

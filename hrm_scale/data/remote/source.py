@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from hrm_scale.data.remote.options import RemoteOptions
+from hrm_scale.data.addresses import RemoteOptions
 
 
 class Source(Protocol):

@@ -15,13 +15,13 @@ from typing import Any, TypeVar
 
 from hrm_scale.base.errors import EnvironmentProblem
 from hrm_scale.base.redaction import redact
+from hrm_scale.data.addresses import RemoteOptions
 from hrm_scale.data.remote.errors import (
     MissingError,
     RefusedError,
     TransientError,
     WrongSizeError,
 )
-from hrm_scale.data.remote.options import RemoteOptions
 from hrm_scale.data.remote.retry import OPENING_SECONDS, Retrier
 
 Result = TypeVar("Result")

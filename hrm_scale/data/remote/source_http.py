@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from hrm_scale.base.redaction import redact
+from hrm_scale.data.addresses import RemoteOptions
 from hrm_scale.data.remote.errors import (
     NoRangesError,
     RefusedError,
@@ -21,7 +22,6 @@ from hrm_scale.data.remote.http_client import (
     content_range,
     iter_body,
 )
-from hrm_scale.data.remote.options import RemoteOptions
 from hrm_scale.data.remote.retry import OPENING_SECONDS, Retrier
 
 

@@ -6,7 +6,7 @@ import os
 import re
 
 from hrm_scale.base.errors import ConfigError
-from hrm_scale.data.remote.options import RemoteOptions
+from hrm_scale.data.addresses import RemoteOptions
 from hrm_scale.data.remote.source_http import HttpSource
 
 DEFAULT_ENDPOINT = "https://huggingface.co"

@@ -8,9 +8,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from hrm_scale.base.errors import ConfigError, DataError
+from hrm_scale.data.addresses import RemoteOptions, is_address
 from hrm_scale.data.format.meta import DATASET_FILE, no_such_data_set
 from hrm_scale.data.read.dataset import Dataset
-from hrm_scale.data.remote.options import RemoteOptions, is_address
 
 
 def is_dataset(path: str | Path) -> bool:

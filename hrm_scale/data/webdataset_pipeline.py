@@ -14,8 +14,8 @@ from hrm_scale.base.errors import ConfigError, DataError
 from hrm_scale.data.format.index import SplitIndex
 from hrm_scale.data.format.members import MemberError, decompress, parse_npy, safe_members
 from hrm_scale.data.format.meta import MAX_HEADER_BYTES, MEMBER_NAME
+from hrm_scale.data.open_dataset import open_dataset
 from hrm_scale.data.read.dataset import Dataset
-from hrm_scale.data.read.open_dataset import open_dataset
 
 
 def as_webdataset(path: str | Path, split: str, *, unbatched: bool = False, **options: Any) -> Any:
