@@ -86,9 +86,10 @@ def _ways(
     """Each way as a function that evaluates everything and returns the means."""
     import torch
 
-    from hrm_scale.evaluation.evaluate import observe
-    from hrm_scale.evaluation.rollout import Answers, Asked
-    from hrm_scale.evaluation.tally import Tally
+    from hrm_scale.engine import PlainEngine
+    from hrm_scale.evaluation.evaluate import evaluate
+    from hrm_scale.evaluation.observers.tally import Tally
+    from hrm_scale.evaluation.rollout import ModelOutputs, Query
     from hrm_scale.models import act_loss, refill
     from hrm_scale.models.layers import block
     from hrm_scale.transfer import to_tensors
@@ -128,23 +129,24 @@ def _ways(
                     act_loss(outputs, carry, loss_type)
                 if carry.halted.all():
                     break
-            asked = Asked(carry.data, vectors, part.index)
+            query = Query(carry.data, vectors, part.index)
             q = outputs.q_halt_logits, outputs.q_continue_logits
-            counted.add(Answers(asked, carry.steps, outputs.logits, *q, last=True))
+            counted.add(ModelOutputs(query, carry.steps, outputs.logits, *q, last=True))
         return counted.result()
 
     def ours(early_exit: bool) -> dict[str, float]:
-        counted = tally()
-        observe(
+        result = evaluate(
             model,
             table,
             questions(),
-            [counted],
-            device=device,
-            at=[model.config.halt_max_steps],
+            [tally()],
+            PlainEngine(device.type),
+            report_steps=[model.config.halt_max_steps],
             early_exit=early_exit,
         )
-        return counted.result()
+        assert result is not None
+        means: dict[str, float] = result["results"]
+        return means
 
     return {"reference": reference, "full": lambda: ours(False), "early exit": lambda: ours(True)}
 

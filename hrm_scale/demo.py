@@ -323,7 +323,7 @@ def show_one(run: RunConfig) -> str:
 def report(run: RunConfig, results: dict[str, float], puzzle: str, started: float) -> int:
     """The last lines: what was reached and what to type next. Returns the exit status."""
     from hrm_scale.checkpoint import read_checkpoint
-    from hrm_scale.evaluation.report import best_baseline
+    from hrm_scale.evaluation.observers.tally import best_baseline
 
     checkpoint = read_checkpoint(Path(str(run.checkpoint_path)), check="size")
     exact = results["exact_accuracy"]

@@ -70,7 +70,7 @@ def evaluate_checkpoint(
 
 def run(config: EvaluateConfig) -> dict[str, Any]:
     """Evaluate as configured, print what was found, write the files; returns the document."""
-    from hrm_scale.evaluation.outputs import document_of, tell, write
+    from hrm_scale.evaluation.outputs import report
     from hrm_scale.evaluation.session import Session
 
     engine = _processes(config.engine.device)
@@ -79,11 +79,10 @@ def run(config: EvaluateConfig) -> dict[str, Any]:
             make_folder(Path(config.output_dir), "output_dir")
         session = Session(config, engine)
     found = session.run()
-    document = document_of(session, found)
+    document = {}
     with engine.shared_fate():
         if engine.rank == 0:
-            tell(session, found)
-            write(session, found, document)
+            document = report(session, found)
     first: dict[str, Any] = engine.gather_objects(document)[0]
     return first
 

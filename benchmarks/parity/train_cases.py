@@ -18,8 +18,8 @@ from benchmarks.parity.replay import PREFIX, batch_of, replay, restore
 from benchmarks.tiny.models import eval_steps
 from benchmarks.tiny.ranks import run_ranks
 from hrm_scale.engine import PlainEngine, open_engine
-from hrm_scale.evaluation.rollout import Answers, Asked
-from hrm_scale.evaluation.tally import Tally
+from hrm_scale.evaluation.observers.tally import Tally
+from hrm_scale.evaluation.rollout import ModelOutputs, Query
 from hrm_scale.models import act_loss
 
 EXACT = ("steps", "halted", "inputs", "labels", "puzzle_identifiers", "puzzle_emb_local_ids")
@@ -207,9 +207,9 @@ def check_eval(case: Case, path: Path) -> Report:
             report.add(
                 "all rows finished", float(bool(carry.halted.all()) != golden["all_finish"]), 0.0
             )
-        asked = Asked(carry.data, None, np.arange(len(carry.steps)))
+        query = Query(carry.data, None, np.arange(len(carry.steps)))
         q = outputs.q_halt_logits, outputs.q_continue_logits
-        tally.add(Answers(asked, carry.steps, outputs.logits, *q, last=True))
+        tally.add(ModelOutputs(query, carry.steps, outputs.logits, *q, last=True))
     for key in sorted(unseen):
         report.skip(key, "unknown quantity")
     means = tally.result()

@@ -64,7 +64,7 @@ class Interruption:
         if self.batch:
             from hrm_scale.evaluation import evaluate
 
-            _after_call(evaluate, "ask", self.batch, self._raise)
+            _after_call(evaluate, "make_query", self.batch, self._raise)
         else:
             from hrm_scale.optim.adam_atan2 import AdamATan2
 

@@ -1,20 +1,20 @@
-"""Evaluating a model on a split: exact accuracy beside the baselines of the same rows."""
+"""The evaluation of a model: every observer sees all outputs, one result comes of all processes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from hrm_scale.data import Dataset, EvalBatch
+from hrm_scale.data import EvalBatch
 from hrm_scale.evaluation.early_exit import early_exit_rollout
-from hrm_scale.evaluation.rollout import Answers, Asked, ask
+from hrm_scale.evaluation.observers.base import EvalResult, Metric, Observer
+from hrm_scale.evaluation.rollout import ModelOutputs, Query, make_query
 from hrm_scale.evaluation.row_threads import row_threads
-from hrm_scale.evaluation.tally import Tally
 from hrm_scale.models import ActModel
 from hrm_scale.models.inference import Reasoner
 from hrm_scale.optim.puzzle_table import PuzzleTable
@@ -23,22 +23,12 @@ from hrm_scale.optim.puzzle_table import PuzzleTable
 class Processes(Protocol):
     """What is needed of an engine to share the work."""
 
-    rank: int
+    device: torch.device
     ranks: int
 
     def sum(self, values: Tensor) -> Tensor: ...
 
-
-class Observer(Protocol):
-    """What looks at every answer."""
-
-    def add(self, answers: Answers) -> None: ...
-
-
-class Summed(Protocol):
-    """What has counted; `sums` has the same names and shapes on every rank."""
-
-    def sums(self) -> dict[str, Tensor]: ...
+    def gather_objects(self, value: Any) -> list[Any]: ...
 
 
 @contextmanager
@@ -55,94 +45,72 @@ def eval_mode(model: ActModel) -> Iterator[None]:
 def evaluate(
     model: ActModel,
     table: PuzzleTable | None,
-    dataset: Dataset,
-    *,
-    split: str = "test",
-    batch_size: int,
-    limit: int | None,
-    seed: int,
-    loss_type: str,
-    device: torch.device,
-    progress: Callable[[int], bool] | None = None,
-    processes: Processes | None = None,
-) -> dict[str, float] | None:
-    """Means over the split, or over a seeded subset of `limit` rows of it, by metric name.
-
-    Every row runs all `halt_max_steps`. The training carry, random generators and the loader are
-    not touched. `progress` is called after each batch with the rows done, and ends the evaluation
-    by returning True; the result is None then. `processes` share the rows of each batch.
-    """
-    rank, ranks = (processes.rank, processes.ranks) if processes else (0, 1)
-    tally = Tally(model.config.vocab_size, dataset.meta.pad_id, loss_type, device)
-    questions = dataset.eval_batches(
-        split, batch_size, rank=rank, ranks=ranks, limit=limit, seed=seed
-    )
-    at = [model.config.halt_max_steps]
-    if not observe(model, table, questions, [tally], device=device, at=at, progress=progress):
-        return None
-    (sums,) = over_all([tally], processes)
-    return tally.result(sums)
-
-
-def observe(
-    model: ActModel,
-    table: PuzzleTable | None,
     questions: Iterable[EvalBatch],
     observers: Sequence[Observer],
+    processes: Processes,
     *,
-    device: torch.device,
-    at: Sequence[int],
+    report_steps: Sequence[int],
     early_exit: bool = False,
     progress: Callable[[int], bool] | None = None,
-) -> bool:
-    """Show the observers' `add` the answers to all questions after each number of steps in `at`,
-    or, with `early_exit`, when the model is satisfied, at the latest after the largest.
+) -> EvalResult | None:
+    """Show the observers the outputs for this process's questions; returns what they found over all
+    processes, by name.
 
-    False when `progress`, called with the rows that have been asked so far, has ended it by
-    returning True. Without `early_exit` every rank calls it equally often.
+    They see the outputs after each number of steps in `report_steps`, or, with `early_exit`, when
+    the model is satisfied, at the latest after the largest. Neither the training carry nor random
+    generators are touched. `progress` is called with the rows done so far, and ends the evaluation
+    by returning True; the result is None then. Without `early_exit` every rank calls it equally
+    often.
     """
-    asked_so_far = 0
+    compiled, device, done = model.config.compile, processes.device, 0
 
-    def asked() -> Iterator[Asked]:
-        nonlocal asked_so_far
+    def queries() -> Iterator[Query]:
+        nonlocal done
         for part in questions:
-            rows = ask(part, table, device, padded=model.config.compile and not early_exit)
-            asked_so_far += part.rows
-            yield rows
+            query = make_query(part, table, device, padded=compiled and not early_exit)
+            done += part.rows
+            yield query
 
-    with eval_mode(model):
+    with eval_mode(model), row_threads(device, compiled or early_exit) as threads:
         reasoner = Reasoner(model)
+        passes: Iterable[Iterable[ModelOutputs]]
         if early_exit:
-            parts = iter(asked())
-            first = next(parts, None)
-            if first is None:
-                return True
-            slots = max(1, len(first))
-            every = chain([first], parts)
-            for answers in early_exit_rollout(reasoner, every, slots, max(at)):
-                _show(answers, observers)
-                if progress is not None and progress(asked_so_far):
-                    return False
-            return True
-        with row_threads(device, model.config.compile) as threads:
-            for rows in asked():
-                for answers in threads.rollout(reasoner, rows, at):
-                    _show(answers, observers)
-                if progress is not None and progress(asked_so_far):
-                    return False
-    return True
+            passes = _early_exits(reasoner, queries(), max(report_steps))
+        else:
+            passes = (threads.rollout(reasoner, query, report_steps) for query in queries())
+        for one_pass in passes:
+            for outputs in one_pass:
+                for observer in observers:
+                    observer.add(outputs)
+            if progress is not None and progress(done):
+                return None
+    return collect(observers, processes)
 
 
-def _show(answers: Answers, observers: Sequence[Observer]) -> None:
-    for observer in observers:
-        observer.add(answers)
+def _early_exits(
+    reasoner: Reasoner, queries: Iterator[Query], max_steps: int
+) -> Iterator[list[ModelOutputs]]:
+    """As many rows at a time as the first query has."""
+    first = next(queries, None)
+    if first is not None:
+        slots, every = max(1, len(first)), chain([first], queries)
+        for outputs in early_exit_rollout(reasoner, every, slots, max_steps):
+            yield [outputs]
 
 
-def over_all(counted: Sequence[Summed], processes: Processes | None) -> list[dict[str, Tensor]]:
-    """The sums of each over all processes, in one collective."""
-    found = [one.sums() for one in counted]
-    if processes is None or processes.ranks == 1:
-        return found
+def collect(metrics: Sequence[Metric], processes: Processes) -> EvalResult:
+    """The result of each metric over all processes, which call it together."""
+    totals = iter(_totals([one.sums() for one in metrics if not one.gathers], processes))
+    return {
+        one.name: one.result(processes.gather_objects(one.sums()) if one.gathers else next(totals))
+        for one in metrics
+    }
+
+
+def _totals(found: Sequence[dict[str, Tensor]], processes: Processes) -> list[dict[str, Tensor]]:
+    """The sums of each metric over all processes, in one collective."""
+    if processes.ranks == 1 or not found:
+        return list(found)
     places = [(number, name) for number, sums in enumerate(found) for name in sorted(sums)]
     shapes = [found[number][name].shape for number, name in places]
     packed = torch.cat([found[number][name].double().flatten() for number, name in places])

@@ -1,4 +1,4 @@
-"""Running a model on questions: what it answers after how many ACT steps."""
+"""Running a model on questions: its outputs after each number of ACT steps."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from hrm_scale.transfer import to_tensors
 
 
 @dataclass(frozen=True)
-class Asked:
-    """Rows to be answered.
+class Query:
+    """Rows for the model to answer.
 
     `data`: `inputs`, `labels` int32 [n, S], `puzzle_identifiers` int32 [n]. `vectors` [n, E]: their
     puzzle embeddings, or None. `numbers` int64 [n]: which rows of the data they are. `extras`:
@@ -34,23 +34,23 @@ class Asked:
     def __len__(self) -> int:
         return len(self.numbers)
 
-    def part(self, start: int, stop: int) -> Asked:
-        """Rows start ... stop - 1, which share the memory of these."""
-        rows = slice(start, stop)
-        return Asked(
+    def __getitem__(self, rows: slice | Tensor) -> Query:
+        """Some of the rows: a slice, or those of the numbers int64 [m]."""
+        places = rows if isinstance(rows, slice) else rows.cpu().numpy()
+        return Query(
             {name: value[rows] for name, value in self.data.items()},
             None if self.vectors is None else self.vectors[rows],
-            self.numbers[rows],
-            {name: values[rows] for name, values in self.extras.items()},
+            self.numbers[places],
+            {name: values[places] for name, values in self.extras.items()},
         )
 
 
 @dataclass(frozen=True)
-class Answers:
-    """What the model says of rows after `steps` int32 [n] ACT steps: logits [n, S, V], values of
-    halting and of going on fp32 [n]. `last`: nothing more comes of these rows."""
+class ModelOutputs:
+    """Outputs for rows after `steps` int32 [n] ACT steps: logits [n, S, V], Q-values of
+    halting and continuing fp32 [n]. `last`: the final outputs of these rows."""
 
-    asked: Asked
+    query: Query
     steps: Tensor
     logits: Tensor
     q_halt: Tensor
@@ -58,7 +58,7 @@ class Answers:
     last: bool
 
     def __len__(self) -> int:
-        return len(self.asked)
+        return len(self.query)
 
     @cached_property
     def predictions(self) -> Tensor:
@@ -68,7 +68,7 @@ class Answers:
     @cached_property
     def _counts(self) -> tuple[Tensor, Tensor]:
         """Labelled cells, and those of them that are right: int64 [n] each."""
-        labels = self.asked.data["labels"]
+        labels = self.query.data["labels"]
         labelled = labels != IGNORE_LABEL
         return labelled.sum(-1), (labelled & (self.predictions == labels)).sum(-1)
 
@@ -90,29 +90,35 @@ class Answers:
         return right.float() / labelled.clamp(min=1)
 
 
-def ask(part: EvalBatch, table: PuzzleTable | None, device: torch.device, padded: bool) -> Asked:
+def make_query(
+    part: EvalBatch, table: PuzzleTable | None, device: torch.device, padded: bool
+) -> Query:
     """The rows of an evaluation batch on the device. Rows that pad it are left out, unless
     `padded`: a compiled model wants batches of one shape."""
     data = to_tensors(part.batch, device)
     vectors = table.lookup(data["puzzle_identifiers"]) if table else None
     if padded or (part.index >= 0).all():
-        return Asked(data, vectors, part.index, part.extras)
+        return Query(data, vectors, part.index, part.extras)
     # Padding is only ever at the end.
-    return Asked(data, vectors, part.index, part.extras).part(0, int((part.index >= 0).sum()))
+    return Query(data, vectors, part.index, part.extras)[: int((part.index >= 0).sum())]
 
 
-def rollout(reasoner: Reasoner, asked: Asked, at: Collection[int]) -> Iterator[Answers]:
-    """The answers after each number of ACT steps in `at`, all from one pass of as many steps as the
-    largest. Nothing outside is touched: not the training carry, not a random generator."""
-    if not len(asked):
+def rollout(
+    reasoner: Reasoner, query: Query, report_steps: Collection[int]
+) -> Iterator[ModelOutputs]:
+    """The outputs after each number of ACT steps in `report_steps`, all from one pass of as many
+    steps as the largest. It touches neither the training carry nor a random generator."""
+    if not len(query):
         return
-    inputs = asked.data["inputs"]
-    embedding = reasoner.embed(inputs, asked.vectors)
+    inputs = query.data["inputs"]
+    embedding = reasoner.embed(inputs, query.vectors)
     z = reasoner.start(len(inputs), inputs.device)
-    most = max(at)
-    for step in range(1, most + 1):
+    max_steps = max(report_steps)
+    for step in range(1, max_steps + 1):
         z = reasoner.step(z, embedding)
-        if step in at:
+        if step in report_steps:
             q_halt, q_continue = reasoner.q_values(z)
             steps = torch.full((len(inputs),), step, dtype=torch.int32, device=inputs.device)
-            yield Answers(asked, steps, reasoner.logits(z), q_halt, q_continue, last=step == most)
+            yield ModelOutputs(
+                query, steps, reasoner.logits(z), q_halt, q_continue, last=step == max_steps
+            )

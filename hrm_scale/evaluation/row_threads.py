@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import torch
 
-from hrm_scale.evaluation.rollout import Answers, Asked, rollout
+from hrm_scale.evaluation.rollout import ModelOutputs, Query, rollout
 from hrm_scale.models.inference import Reasoner
 
 
@@ -24,15 +24,19 @@ class RowThreads(NamedTuple):
     threads: int
     pool: ThreadPoolExecutor | None
 
-    def rollout(self, reasoner: Reasoner, asked: Asked, at: Collection[int]) -> Iterator[Answers]:
+    def rollout(
+        self, reasoner: Reasoner, query: Query, report_steps: Collection[int]
+    ) -> Iterator[ModelOutputs]:
         """As `rollout`, part by part: all answers to the first rows, then to the next."""
-        share = -(-len(asked) // self.threads)
+        share = -(-len(query) // self.threads)
         if self.pool is None or share < 2:
-            yield from rollout(reasoner, asked, at)
+            yield from rollout(reasoner, query, report_steps)
             return
-        parts = [asked.part(start, start + share) for start in range(0, len(asked), share)]
-        for answers in self.pool.map(lambda part: list(rollout(reasoner, part, at)), parts):
-            yield from answers
+        parts = [query[start : start + share] for start in range(0, len(query), share)]
+        for outputs in self.pool.map(
+            lambda part: list(rollout(reasoner, part, report_steps)), parts
+        ):
+            yield from outputs
 
 
 @contextmanager

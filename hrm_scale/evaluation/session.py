@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+
+import numpy as np
 
 from hrm_scale.base.errors import ConfigError
 from hrm_scale.checkpoint import FOLDER_KEY
@@ -16,39 +16,16 @@ from hrm_scale.config.data_build import build_hint
 from hrm_scale.config.schema_inference import EvaluateConfig
 from hrm_scale.data import Dataset, EvalBatch, open_dataset
 from hrm_scale.engine import Engine
+from hrm_scale.evaluation.arc.questions import arc_questions, chosen_rows
 from hrm_scale.evaluation.arc.rows import ArcRows
-from hrm_scale.evaluation.arc.task_votes import TaskVotes
-from hrm_scale.evaluation.breakdown import COLUMNS, Breakdown
-from hrm_scale.evaluation.evaluate import observe, over_all
-from hrm_scale.evaluation.failures import Failures
-from hrm_scale.evaluation.path_counts import PathCounts
+from hrm_scale.evaluation.evaluate import collect, evaluate
+from hrm_scale.evaluation.observers.base import EvalResult, Metric, Observer
+from hrm_scale.evaluation.observers.registry import make_observers
 from hrm_scale.evaluation.report import Progress
 from hrm_scale.evaluation.restore import Restored, restore
-from hrm_scale.evaluation.rollout import ask
-from hrm_scale.evaluation.scaling import Scaling
-from hrm_scale.evaluation.step_counts import StepCounts
-from hrm_scale.evaluation.tally import Tally
-from hrm_scale.evaluation.voting import Ballot, arc_questions, chosen_rows
+from hrm_scale.evaluation.rollout import make_query
+from hrm_scale.evaluation.scaling.measure import Scaling
 from hrm_scale.modelling import require_rows
-
-
-@dataclass
-class Found:
-    """What an evaluation found; a part that was not asked for is None or empty.
-
-    `results` are means by metric name. `steps`, `scaling`: a row for each cell of a sweep.
-    `breakdown`: rows by rating and by source. `paths`: counts of maze paths. `votes`: of every ARC
-    task. `failures`: what `Failures.merge` made.
-    """
-
-    results: dict[str, float] = field(default_factory=dict)
-    seconds: float = 0.0
-    steps: list[dict[str, Any]] = field(default_factory=list)
-    scaling: list[dict[str, Any]] = field(default_factory=list)
-    breakdown: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    paths: dict[str, Any] | None = None
-    votes: list[TaskVotes] | None = None
-    failures: Any = None
 
 
 class Session:
@@ -60,138 +37,122 @@ class Session:
     def __init__(self, config: EvaluateConfig, engine: Engine) -> None:
         self.config, self.engine = config, engine
         self.device = engine.device
-        self.at = parse_counts(config.steps) if config.steps else None
+        self.report_steps = parse_counts(config.steps) if config.steps else None
         self.restored = _restore(config, self)
         self.path = config.data_path or self.restored.run.data_path
         missing = _about_missing_data(self.restored, config.data_path)
         self.dataset = open_dataset(self.path, missing=missing)
+        self.meta = self.dataset.meta
         _require_same_form(self.restored, self.dataset, self.path)
         self.batch_size = config.batch_size or self.restored.run.global_batch_size
         model = self.restored.model.config
         require_rows("batch_size", self.batch_size, engine.ranks, model, self.device)
         self.rows: ArcRows | None = None
-        if self.dataset.meta.puzzle.has_tasks:
+        self.chosen: np.ndarray | None = None
+        if self.meta.puzzle.has_tasks:
             self.rows = ArcRows(self.dataset, config.split)
+            self.chosen = chosen_rows(self.rows, config.limit, config.seed)
         elif config.augmentation_counts or config.aggregated_voting:
             key = "augmentation_counts" if config.augmentation_counts else "aggregated_voting"
             raise ConfigError(
                 f"{key} is about votes over the variants of ARC tasks, data_path={self.path} is of"
-                f" kind {self.dataset.meta.kind}: leave it out"
+                f" kind {self.meta.kind}: leave it out"
             )
+        self.seconds = 0.0
+        self.scaling: Scaling | None = None
+        self.observers: list[Observer] = []
+        if config.trajectories:
+            self.scaling = self._make_scaling(parse_counts(config.trajectories))
+        else:
+            self.observers = make_observers(self)
+        self.metrics: list[Metric] = [self.scaling] if self.scaling else [*self.observers]
 
     @property
-    def most(self) -> int:
+    def max_steps(self) -> int:
         """ACT steps of every row, at most."""
         return self.restored.model.config.halt_max_steps
 
-    def run(self) -> Found:
-        """Ask the model everything; every process calls it, every one gets what all found, votes
-        and failures excepted, which rank 0 has."""
+    @property
+    def data_name(self) -> str:
+        """The data set and its split."""
+        return f"{self.path} ({self.config.split})"
+
+    def run(self) -> EvalResult:
+        """Evaluate; every process calls it and gets the results of all."""
         started = time.monotonic()
-        found = self._scaled() if self.config.trajectories else self._observed()
-        found.seconds = time.monotonic() - started
-        return found
+        result = self._follow(self.scaling) if self.scaling else self._observe()
+        self.seconds = time.monotonic() - started
+        return result
+
+    def _make_scaling(self, trajectories: Sequence[int]) -> Scaling:
+        return Scaling(
+            self.meta,
+            self.restored.reasoner,
+            self.report_steps or (self.max_steps,),
+            trajectories,
+            noise=self.config.noise,
+            random_start=self.config.random_start,
+            seed=self.config.random_seed,
+            rows_at_once=-(-self.batch_size // self.engine.ranks),
+        )
 
     def _questions(self, batch_size: int) -> tuple[Iterable[EvalBatch], int]:
         """This rank's batches, and how many rows all ranks have."""
-        config, rank, ranks = self.config, self.engine.rank, self.engine.ranks
+        config, engine = self.config, self.engine
         if self.rows is not None:
-            chosen = chosen_rows(self.rows, config.limit, config.seed)
-            total = len(self.rows) if chosen is None else len(chosen)
-            meta = self.dataset.meta
-            return arc_questions(self.rows, chosen, meta, batch_size, rank, ranks), total
+            total = len(self.rows) if self.chosen is None else len(self.chosen)
+            place = engine.rank, engine.ranks
+            return arc_questions(self.rows, self.chosen, self.meta, batch_size, *place), total
         total = self.dataset.split(config.split).examples
+        columns = dict.fromkeys(name for one in self.observers for name in one.columns)
         batches = self.dataset.eval_batches(
             config.split,
             batch_size,
-            rank=rank,
-            ranks=ranks,
+            rank=engine.rank,
+            ranks=engine.ranks,
             limit=config.limit,
             seed=config.seed,
-            extras=COLUMNS,
+            extras=list(columns),
         )
         return batches, min(config.limit or total, total)
 
-    def _observed(self) -> Found:
-        config, meta, device = self.config, self.dataset.meta, self.device
-        model = self.restored.model
-        loss_type = self.restored.run.arch.loss.loss_type
-        tally = Tally(model.config.vocab_size, meta.pad_id, loss_type, device)
-        breakdown = Breakdown(meta, device)
-        steps = StepCounts(self.at, device) if self.at else None
-        paths = PathCounts(meta, device) if meta.puzzle.measured else None
-        ballot = self._ballot()
-        failures = Failures(meta, config.failures) if config.failures else None
+    def _observe(self) -> EvalResult:
         questions, total = self._questions(self.batch_size)
-        at = range(1, self.most + 1) if failures else self.at or [self.most]
-        counting: list[Any] = [
-            part for part in (tally, breakdown, steps, paths) if part is not None
-        ]
-        others: list[Any] = [part for part in (ballot, failures) if part is not None]
+        report_steps: Sequence[int] = self.report_steps or (self.max_steps,)
+        if any(observer.every_step for observer in self.observers):
+            report_steps = range(1, self.max_steps + 1)
         with Progress(total, self.engine.rank == 0) as progress:
-            observe(
-                model,
+            result = evaluate(
+                self.restored.model,
                 self.restored.table,
                 questions,
-                [*counting, *others],
-                device=device,
-                at=list(at),
-                early_exit=config.early_exit,
+                self.observers,
+                self.engine,
+                report_steps=report_steps,
+                early_exit=self.config.early_exit,
                 progress=progress.update,
             )
-        sums = dict(zip(map(id, counting), over_all(counting, self.engine), strict=True))
-        found = Found(results=tally.result(sums[id(tally)]))
-        found.breakdown = breakdown.result(sums[id(breakdown)])
-        if steps is not None:
-            found.steps = steps.result(sums[id(steps)])
-        if paths is not None:
-            found.paths = paths.result(sums[id(paths)])
-        if ballot is not None:
-            found.votes = ballot.votes.merge(self.engine.gather_objects(ballot.parts()))
-        if failures is not None:
-            found.failures = failures.merge(self.engine.gather_objects(failures.part()))
-        return found
+        assert result is not None  # nothing ends it
+        return result
 
-    def _ballot(self) -> Ballot | None:
-        config = self.config
-        if self.rows is None:
-            return None
-        counts = parse_counts(config.augmentation_counts) if config.augmentation_counts else None
-        chosen = chosen_rows(self.rows, config.limit, config.seed)
-        return Ballot(self.rows, chosen, counts, config.random_seed)
-
-    def _scaled(self) -> Found:
-        config, restored = self.config, self.restored
-        assert config.trajectories is not None
-        trajectories = parse_counts(config.trajectories)
-        scaling = Scaling(
-            self.dataset.meta,
-            restored.reasoner,
-            self.at or (self.most,),
-            trajectories,
-            noise=config.noise,
-            random_start=config.random_start,
-            seed=config.random_seed,
-            rows_at_once=-(-self.batch_size // self.engine.ranks),
-        )
+    def _follow(self, scaling: Scaling) -> EvalResult:
         # So few puzzles at a time that their trajectories are one batch.
-        questions, total = self._questions(-(-self.batch_size // trajectories[-1]))
+        questions, total = self._questions(-(-self.batch_size // scaling.trajectories[-1]))
         done = 0
         with Progress(total, self.engine.rank == 0) as progress:
             for part in questions:
-                scaling.run(ask(part, restored.table, self.device, padded=False))
+                scaling.run(make_query(part, self.restored.table, self.device, padded=False))
                 done += part.rows
                 progress.update(done)
-        (sums,) = over_all([scaling], self.engine)
-        return Found(scaling=scaling.result(sums))
+        return collect([scaling], self.engine)
 
 
 def _restore(config: EvaluateConfig, session: Session) -> Restored:
-    at: Sequence[int] | None = session.at
+    steps: Sequence[int] | None = session.report_steps
     return restore(
         Path(config.checkpoint),
         device=session.device,
-        halt_max_steps=max(at) if at else config.halt_max_steps,
+        halt_max_steps=max(steps) if steps else config.halt_max_steps,
         dtype=config.dtype,
         attention=config.engine.attention,
         # Batches of any size must not be compiled one by one.

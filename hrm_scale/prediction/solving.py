@@ -13,7 +13,7 @@ import torch
 from hrm_scale.evaluation.arc.score import ATTEMPTS
 from hrm_scale.evaluation.arc.task_votes import Candidate
 from hrm_scale.evaluation.restore import Restored
-from hrm_scale.evaluation.rollout import Asked, rollout
+from hrm_scale.evaluation.rollout import Query, rollout
 from hrm_scale.models.act import wants_to_halt
 from hrm_scale.models.losses import IGNORE_LABEL
 from hrm_scale.prediction.known_tasks import KnownTasks
@@ -82,10 +82,10 @@ def _ask(restored: Restored, rows: Sequence[Row]) -> list[Trajectory]:
         "puzzle_identifiers": identifiers,
     }
     vectors = restored.table.lookup(identifiers) if restored.table else None
-    asked = Asked(data, vectors, np.arange(len(rows)))
+    query = Query(data, vectors, np.arange(len(rows)))
     config = restored.model.config
     tokens, sure, halts = [], [], []
-    for answers in rollout(restored.reasoner, asked, range(1, config.halt_max_steps + 1)):
+    for answers in rollout(restored.reasoner, query, range(1, config.halt_max_steps + 1)):
         tokens.append(answers.logits.argmax(-1).to(torch.uint8).cpu().numpy())
         sure.append(answers.q_halt.sigmoid().cpu().numpy())
         halts.append(wants_to_halt(config, answers.q_halt, answers.q_continue).cpu().numpy())

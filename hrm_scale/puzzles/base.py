@@ -191,8 +191,8 @@ class Puzzle(abc.ABC):
         """A line about a puzzle that has not exactly one solution, else nothing."""
         return self.notes.get(solutions or "", "")
 
-    measured: ClassVar[tuple[str, ...]] = ()
-    """Names of `measures`."""
+    measured: ClassVar[Mapping[str, str]] = {}
+    """Names of `measures` and what each says of an answer, the strictest last."""
 
     def measures(self, inputs: np.ndarray, answers: np.ndarray) -> dict[str, np.ndarray]:
         """Further properties of answers that an evaluation counts, bool [n] by name."""

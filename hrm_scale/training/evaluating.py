@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hrm_scale.evaluation.evaluate import evaluate
+from hrm_scale.evaluation.observers.tally import Tally
 from hrm_scale.training.parts import RunParts
 
 JUDGED = ("exact_accuracy", "accuracy", "lm_loss")
@@ -78,15 +79,23 @@ class Evaluating:
             self.parts.watch.progress(self.parts.state.step)
             return asked_to_stop()
 
-        return evaluate(
-            self.parts.model,
-            self.parts.table,
-            self.parts.dataset,
-            batch_size=config.evaluation.batch_size or self.parts.shape.micro_batch_size,
+        parts, engine, meta = self.parts, self.parts.engine, self.parts.dataset.meta
+        questions = parts.dataset.eval_batches(
+            "test",
+            config.evaluation.batch_size or parts.shape.micro_batch_size,
+            rank=engine.rank,
+            ranks=engine.ranks,
             limit=limit,
             seed=config.evaluation.seed,
-            loss_type=config.arch.loss.loss_type,
-            device=self.parts.engine.device,
-            progress=progress,
-            processes=self.parts.engine,
         )
+        tally = Tally(meta.vocab_size, meta.pad_id, config.arch.loss.loss_type, engine.device)
+        found = evaluate(
+            parts.model,
+            parts.table,
+            questions,
+            [tally],
+            engine,
+            report_steps=[parts.model.config.halt_max_steps],
+            progress=progress,
+        )
+        return found and found[tally.name]

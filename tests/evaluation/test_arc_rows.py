@@ -12,10 +12,10 @@ import pytest
 from benchmarks.tiny.data_sets import write_online
 from hrm_scale.base.errors import DataError
 from hrm_scale.data import open_dataset
+from hrm_scale.evaluation.arc.questions import arc_questions, chosen_rows
 from hrm_scale.evaluation.arc.rows import ArcRows
 from hrm_scale.evaluation.arc.score import score, submission
 from hrm_scale.evaluation.arc.votes import ArcVotes
-from hrm_scale.evaluation.voting import arc_questions, chosen_rows
 from hrm_scale.puzzles.arc.grid import crop, undo
 from shards.arc import cli as arc
 from tests.support.arc_asked import asked, variants

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from benchmarks.tiny.data_sets import BOARDS, solved_boards, sudoku_meta
 from benchmarks.tiny.models import random_batch, tiny_model
-from hrm_scale.evaluation.failures import FailedPuzzle, FailureReport, Failures, Part, render
+from hrm_scale.evaluation.failures import FailedPuzzle, FailureReport, Part, render
 from hrm_scale.evaluation.failures.facts import KINDS, facts_of, first_break
-from hrm_scale.evaluation.rollout import Asked, rollout
+from hrm_scale.evaluation.observers.failures import Failures
+from hrm_scale.evaluation.rollout import Query, rollout
 from hrm_scale.models.inference import Reasoner
 from hrm_scale.puzzles.maze.puzzle import Maze
 from hrm_scale.puzzles.unknown import Unknown
@@ -86,9 +87,9 @@ def test_one_step_is_no_standstill() -> None:
         Failures(META, 5), CLUES[None], RIGHT[None], CLUES[None, None], np.ones((1, 1)),
         np.arange(1), 6,
     )  # fmt: skip
-    (puzzle,) = report_of(failures.part()).kept
+    (puzzle,) = report_of(failures.sums()).kept
     assert puzzle.kinds == ("confident",)
-    assert render(report_of(failures.part()), "c", "d")
+    assert render(report_of(failures.sums()), "c", "d")
 
 
 def brute_force(trace: np.ndarray, labels: np.ndarray, labelled: np.ndarray) -> dict[str, int]:
@@ -221,7 +222,7 @@ def part_of(rows: dict[str, Any], chosen: np.ndarray, batch: int, keep: int) -> 
             failures, rows["inputs"][at], rows["labels"][at], rows["trace"][:, at],
             rows["q_halt"][:, at], rows["numbers"][at], META.vocab_size, extras,
         )  # fmt: skip
-    return pickle.loads(pickle.dumps(failures.part()))
+    return pickle.loads(pickle.dumps(failures.sums()))
 
 
 def same(one: FailureReport, other: FailureReport) -> None:
@@ -244,10 +245,10 @@ def test_any_split_gives_the_same_report(
     rows: int, ranks: int, batch: int, keep: int, seed: int
 ) -> None:
     table = random_rows(rows, 4, seed)
-    whole = Failures(META, keep).merge([part_of(table, np.arange(rows), rows, keep)])
+    whole = Failures(META, keep).result([part_of(table, np.arange(rows), rows, keep)])
     rank = np.random.default_rng(seed).integers(0, ranks, rows)
     parts = [part_of(table, np.flatnonzero(rank == r), batch, keep) for r in range(ranks)]
-    split = Failures(META, keep).merge(parts[::-1])
+    split = Failures(META, keep).result(parts[::-1])
     same(whole, split)
     assert len(whole.kept) <= keep
 
@@ -274,7 +275,7 @@ def test_memory_does_not_grow_with_the_rows() -> None:
         kept = [puzzle for _, puzzle in failures._kept]
         assert all(value.base is None for puzzle in kept for value in arrays(puzzle))
         sizes.append(len(pickle.dumps(vars(failures))))
-    assert len(failures.part().kept) == 7
+    assert len(failures.sums().kept) == 7
     assert max(sizes) < 1.02 * sizes[0]
 
 
@@ -302,12 +303,12 @@ def test_steps_come_in_order() -> None:
 def test_a_model_that_answers() -> None:
     model = tiny_model().eval()
     data = random_batch(model.config, 12)
-    asked = Asked(data, torch.zeros(12, 16), np.arange(12))
+    asked = Query(data, torch.zeros(12, 16), np.arange(12))
     failures = Failures(META, 5)
     *_, last = steps = list(rollout(Reasoner(model), asked, range(1, 5)))
     for answers in steps:
         failures.add(answers)
-    report = report_of(failures.part(), keep=5)
+    report = report_of(failures.sums(), keep=5)
     assert report.sums["right"][-1] == last.solved.sum()
     assert report.sums["rows"] == 12
     for puzzle in report.kept:

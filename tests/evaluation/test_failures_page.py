@@ -15,8 +15,9 @@ import pytest
 
 from benchmarks.tiny.data_sets import sudoku_meta
 from hrm_scale.base.statistics import wilson
-from hrm_scale.evaluation.failures import Failures, render
+from hrm_scale.evaluation.failures import render
 from hrm_scale.evaluation.failures.facts import KINDS
+from hrm_scale.evaluation.observers.failures import Failures
 from tests.support.failure_cases import CLUES, META, RIGHT, WRONG, feed, report_of, told
 
 
@@ -65,7 +66,7 @@ EVIL = "</script><img src=x onerror=\"alert('{{script}}')\"> {{body}} &amp; <b>"
 
 def test_the_page_is_whole_and_escaped() -> None:
     meta = sudoku_meta(4, "online", extra={"sources": [EVIL, "plain"]})
-    report = Failures(meta, 10).merge([told(meta=meta)])
+    report = Failures(meta, 10).result([told(meta=meta)])
     page = render(report, EVIL, EVIL, EVIL)
     structure = parse(page)
     tags = [tag for tag, _ in structure.elements]
@@ -139,14 +140,14 @@ def test_a_kind_with_other_ratings_and_lines() -> None:
 
 
 def test_nothing_to_show() -> None:
-    empty = Failures(META, 3).merge([Failures(META, 3).part()])
+    empty = Failures(META, 3).result([Failures(META, 3).sums()])
     assert shown_parts(render(empty, "c", "d")) == (True, False)
     assert shown_parts(render(report_of(told()), "c", "d")) == (False, True)
     solved = feed(
         Failures(META, 3), CLUES[None], RIGHT[None], np.stack([RIGHT] * 2)[:, None],
         np.ones((2, 1)), np.arange(1), 6,
     )  # fmt: skip
-    page = render(report_of(solved.part()), "c", "d")
+    page = render(report_of(solved.sums()), "c", "d")
     parse(page)
     assert document(page)["puzzles"] == []
 
@@ -157,7 +158,7 @@ def test_a_strange_halt_head() -> None:
         Failures(META, 3), CLUES[None], RIGHT[None], np.stack([WRONG] * 3)[:, None], halts,
         np.arange(1), 6,
     )  # fmt: skip
-    page = render(report_of(failures.part()), "c", "d")
+    page = render(report_of(failures.sums()), "c", "d")
     assert document(page)["puzzles"][0]["halt"] == [None, None, None]
 
 
@@ -173,6 +174,6 @@ def test_pages_are_small(side: int, most: float) -> None:
     failures = feed(
         Failures(meta, 100), labels, labels, trace, np.zeros((16, 100)), np.arange(100), 11
     )
-    page = render(failures.merge([failures.part()]), "c", "d")
+    page = render(failures.result([failures.sums()]), "c", "d")
     assert len(document(page)["puzzles"]) == 100
     assert len(page.encode()) < most

@@ -16,9 +16,10 @@ from benchmarks.tiny.models import IGNORED, random_batch, tiny_model
 from hrm_scale.base.statistics import wilson
 from hrm_scale.data.format.meta import DatasetMeta
 from hrm_scale.evaluation import plots
-from hrm_scale.evaluation.rollout import Asked, rollout
-from hrm_scale.evaluation.scaling import Scaling, render_scaling
+from hrm_scale.evaluation.rollout import Query, rollout
+from hrm_scale.evaluation.scaling.measure import Scaling
 from hrm_scale.evaluation.scaling.selection import METHODS, right_by_method, same_answers
+from hrm_scale.evaluation.scaling.table import render_scaling
 from hrm_scale.evaluation.scaling.trajectories import Variety
 from hrm_scale.models.flops import head_flops, reasoning_flops
 from hrm_scale.models.inference import Reasoner
@@ -33,25 +34,25 @@ def reasoner(**changes: Any) -> Reasoner:
     return Reasoner(tiny_model(**changes).eval())
 
 
-def questions(asker: Reasoner, rows: int = 12, trained_on: int = 1) -> Asked:
+def questions(asker: Reasoner, rows: int = 12, trained_on: int = 1) -> Query:
     """Random questions that this model half solves: half of the labels are its own answers."""
     data = random_batch(asker.config, rows)
     vectors = torch.randn(rows, asker.config.puzzle_emb_ndim, generator=torch.manual_seed(1))
     numbers = np.arange(rows, dtype=np.int64) * 7 + 3
-    (answers,) = rollout(asker, Asked(data, vectors, numbers), [trained_on])
+    (answers,) = rollout(asker, Query(data, vectors, numbers), [trained_on])
     data["labels"][::2] = answers.predictions[::2].int()
     data["labels"][1] = IGNORED
-    return Asked(data, vectors, numbers)
+    return Query(data, vectors, numbers)
 
 
-def taken(asked: Asked, rows: np.ndarray | slice) -> Asked:
-    assert asked.vectors is not None
-    data = {name: value[rows] for name, value in asked.data.items()}
-    return Asked(data, asked.vectors[rows], asked.numbers[rows])
+def taken(query: Query, rows: np.ndarray | slice) -> Query:
+    assert query.vectors is not None
+    data = {name: value[rows] for name, value in query.data.items()}
+    return Query(data, query.vectors[rows], query.numbers[rows])
 
 
 def measured(
-    asker: Reasoner, parts: list[Asked], meta: DatasetMeta = SUDOKU, **changes: Any
+    asker: Reasoner, parts: list[Query], meta: DatasetMeta = SUDOKU, **changes: Any
 ) -> Scaling:
     how = {"noise": 0.3, "random_start": True, "seed": 42, "rows_at_once": 16, **changes}
     scaling = Scaling(meta, asker, STEPS, COUNTS, **how)
@@ -61,10 +62,10 @@ def measured(
 
 
 def one_path(
-    asker: Reasoner, asked: Asked, number: int, trajectory: int, variety: Variety
+    asker: Reasoner, query: Query, number: int, trajectory: int, variety: Variety
 ) -> dict[int, tuple[Tensor, float]]:
     """Answer and value of halting of one puzzle after each of STEPS, computed alone."""
-    puzzle = taken(asked, slice(number, number + 1))
+    puzzle = taken(query, slice(number, number + 1))
     embedding = asker.embed(puzzle.data["inputs"], puzzle.vectors)
     key = torch.from_numpy(variety.keys(puzzle.numbers, trajectory + 1)[:, trajectory].copy())
     z = asker.start(1, torch.device("cpu"))
@@ -117,17 +118,17 @@ def test_methods_choose_as_defined(seed: int, k: int, known: bool) -> None:
 @pytest.mark.parametrize(("noise", "random_start"), [(0.3, True), (0.3, False), (0.0, True)])
 def test_counts_are_those_of_each_path_alone(noise: float, random_start: bool) -> None:
     asker = reasoner()
-    asked = questions(asker)
+    query = questions(asker)
     variety = Variety(noise, random_start, 42)
-    paths = [[one_path(asker, asked, n, t, variety) for t in range(5)] for n in range(len(asked))]
+    paths = [[one_path(asker, query, n, t, variety) for t in range(5)] for n in range(len(query))]
     assert len({bytes(p[3][0].numpy()) for p in paths[0]}) > 1
-    scaling = measured(asker, [asked], ARC, noise=noise, random_start=random_start)
+    scaling = measured(asker, [query], ARC, noise=noise, random_start=random_start)
     wanted = {}
     for steps in STEPS:
         for k in COUNTS:
             for method in METHODS:
                 exact = 0
-                for number, labels in enumerate(asked.data["labels"]):
+                for number, labels in enumerate(query.data["labels"]):
                     if (labels == IGNORED).all():
                         continue
                     here = [paths[number][t][steps] for t in range(k)]
@@ -143,10 +144,10 @@ def test_counts_are_those_of_each_path_alone(noise: float, random_start: bool) -
                     wanted[steps, k, method] = exact
     rows = scaling.result(scaling.sums())
     assert {(r["steps"], r["trajectories"], r["method"]): r["exact"] for r in rows} == wanted
-    assert 0 < wanted[1, 1, "first"] < len(asked) - 1
+    assert 0 < wanted[1, 1, "first"] < len(query) - 1
     for row in rows:
         k, steps = row["trajectories"], row["steps"]
-        assert row["count"] == len(asked) - 1
+        assert row["count"] == len(query) - 1
         assert (row["low"], row["high"]) == wilson(row["exact"], row["count"])
         assert row["act_steps"] == k * steps
         work = steps * reasoning_flops(asker.config, 1) + head_flops(asker.config, 1)
@@ -156,13 +157,13 @@ def test_counts_are_those_of_each_path_alone(noise: float, random_start: bool) -
 @pytest.mark.parametrize("rows_at_once", [1, 3, 5, 7, 64])
 def test_batches_ranks_and_order_change_nothing(rows_at_once: int) -> None:
     asker = reasoner()
-    asked = questions(asker)
-    whole = measured(asker, [asked]).sums()
-    order = np.random.default_rng(rows_at_once).permutation(len(asked))
-    pieces = [taken(asked, order[start : start + 5]) for start in range(0, len(asked), 5)]
+    query = questions(asker)
+    whole = measured(asker, [query]).sums()
+    order = np.random.default_rng(rows_at_once).permutation(len(query))
+    pieces = [taken(query, order[start : start + 5]) for start in range(0, len(query), 5)]
     ranks = [
         measured(asker, part, rows_at_once=rows_at_once)
-        for part in (pieces[:1], pieces[1:], [], [taken(asked, slice(0))])
+        for part in (pieces[:1], pieces[1:], [], [taken(query, slice(0))])
     ]
     for name, value in whole.items():
         parts = [rank.sums()[name] for rank in ranks]
@@ -172,9 +173,9 @@ def test_batches_ranks_and_order_change_nothing(rows_at_once: int) -> None:
 
 def test_the_first_trajectory_is_the_plain_one() -> None:
     asker = reasoner(random_init=True)
-    asked = questions(asker, trained_on=3)
-    rows = measured(asker, [asked]).result(measured(asker, [asked]).sums())
-    plain = {int(said.steps[0]): int(said.solved.sum()) for said in rollout(asker, asked, STEPS)}
+    query = questions(asker, trained_on=3)
+    rows = measured(asker, [query]).result(measured(asker, [query]).sums())
+    plain = {int(said.steps[0]): int(said.solved.sum()) for said in rollout(asker, query, STEPS)}
     assert {r["steps"]: r["exact"] for r in rows if r["method"] == "first"} == plain
     assert plain[3] >= 6
 

@@ -16,14 +16,14 @@ from benchmarks.tiny.data_sets import sudoku_meta, write_online
 from benchmarks.tiny.models import IGNORED, eval_steps, random_batch, tiny_model
 from benchmarks.tiny.runs import assert_same_bits
 from hrm_scale.data import open_dataset
-from hrm_scale.evaluation.breakdown import Breakdown
+from hrm_scale.engine import PlainEngine
 from hrm_scale.evaluation.early_exit import early_exit_rollout
 from hrm_scale.evaluation.evaluate import evaluate
-from hrm_scale.evaluation.report import best_baseline, render_results
-from hrm_scale.evaluation.rollout import Answers, Asked, rollout
+from hrm_scale.evaluation.observers.breakdown import Breakdown
+from hrm_scale.evaluation.observers.step_counts import StepCounts
+from hrm_scale.evaluation.observers.tally import Tally, best_baseline
+from hrm_scale.evaluation.rollout import ModelOutputs, Query, rollout
 from hrm_scale.evaluation.row_threads import row_threads
-from hrm_scale.evaluation.step_counts import StepCounts
-from hrm_scale.evaluation.tally import Tally
 from hrm_scale.models.act import ActModel
 from hrm_scale.models.inference import Reasoner
 from hrm_scale.optim.puzzle_table import DeviceTable
@@ -76,13 +76,13 @@ def brute_force(
 
 def answers_of(
     inputs: np.ndarray, labels: np.ndarray, logits: np.ndarray, q_halt: np.ndarray
-) -> Answers:
+) -> ModelOutputs:
     """The last answers to some rows, after four steps."""
     data = {"inputs": torch.from_numpy(inputs), "labels": torch.from_numpy(labels)}
     q = torch.from_numpy(q_halt)
     steps = torch.full((len(inputs),), 4, dtype=torch.int32)
-    asked = Asked(data, None, np.arange(len(inputs)))
-    return Answers(asked, steps, torch.from_numpy(logits), q, -q, last=True)
+    query = Query(data, None, np.arange(len(inputs)))
+    return ModelOutputs(query, steps, torch.from_numpy(logits), q, -q, last=True)
 
 
 def tally_of(
@@ -122,7 +122,7 @@ def test_tally_equals_counting_by_hand(seed: int, rows: int, size: int, ease: fl
 
 def test_nothing_evaluated_is_said() -> None:
     assert Tally(VOCAB, PAD, LOSS, CPU).result() == {"count": 0.0}
-    assert "nothing to evaluate" in render_results({"count": 0.0}, "c", "d")
+    assert "nothing to evaluate" in Tally(VOCAB, PAD, LOSS, CPU).render({"count": 0.0})
 
 
 def test_answers_know_which_rows_are_solved() -> None:
@@ -161,18 +161,13 @@ def measure(
     model: ActModel, data: Path, batch_size: int, limit: int | None = None, seed: int = 0
 ) -> dict[str, float]:
     table = DeviceTable(1, 16, torch.device("cpu"))
-    result = evaluate(
-        model,
-        table,
-        open_dataset(data),
-        batch_size=batch_size,
-        limit=limit,
-        seed=seed,
-        loss_type=LOSS,
-        device=torch.device("cpu"),
-    )
+    questions = open_dataset(data).eval_batches("test", batch_size, limit=limit, seed=seed)
+    tally = Tally(model.config.vocab_size, PAD, LOSS, CPU)
+    what = (model, table, questions, [tally])
+    result = evaluate(*what, PlainEngine("cpu"), report_steps=[4])
     assert result is not None
-    return result
+    results: dict[str, float] = result["results"]
+    return results
 
 
 def test_the_batch_size_does_not_matter(data: Path) -> None:
@@ -204,11 +199,8 @@ def test_evaluation_ends_early_when_progress_says_so(data: Path) -> None:
         return len(seen) == 2
 
     model = tiny_model().train()
-    arguments = {"batch_size": 8, "limit": None, "seed": 0, "loss_type": LOSS}
-    cpu = torch.device("cpu")
-    table = DeviceTable(1, 16, cpu)
-    dataset = open_dataset(data)
-    assert evaluate(model, table, dataset, device=cpu, progress=progress, **arguments) is None  # type: ignore[arg-type]
+    what = (model, DeviceTable(1, 16, CPU), open_dataset(data).eval_batches("test", 8), [])
+    assert evaluate(*what, PlainEngine("cpu"), report_steps=[4], progress=progress) is None
     assert seen == [8, 16]
     assert model.training
 
@@ -219,8 +211,8 @@ def test_rollout_touches_neither_weights_nor_random_numbers() -> None:
     table = DeviceTable(3, 16, CPU)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     generator = torch.random.get_rng_state()
-    asked = Asked(batch, table.lookup(batch["puzzle_identifiers"]), np.arange(5))
-    found = list(rollout(Reasoner(model), asked, range(1, 5)))
+    query = Query(batch, table.lookup(batch["puzzle_identifiers"]), np.arange(5))
+    found = list(rollout(Reasoner(model), query, range(1, 5)))
     assert [answers.steps.tolist() for answers in found] == [[n] * 5 for n in (1, 2, 3, 4)]
     assert [answers.last for answers in found] == [False, False, False, True]
     assert torch.equal(torch.random.get_rng_state(), generator)
@@ -235,8 +227,8 @@ def test_a_rollout_is_the_models_own_steps_bit_for_bit(name: str, changes: dict[
     batch = random_batch(model.config, 5)
     table = DeviceTable(3, 16, CPU)
     table.load_rows(torch.randn(3, 16))
-    asked = Asked(batch, table.lookup(batch["puzzle_identifiers"]), np.arange(5))
-    ours = list(rollout(Reasoner(model), asked, range(1, 5)))
+    query = Query(batch, table.lookup(batch["puzzle_identifiers"]), np.arange(5))
+    ours = list(rollout(Reasoner(model), query, range(1, 5)))
     theirs = list(eval_steps(model, table, batch))
     for answers, (carry, outputs) in zip(ours, theirs, strict=True):
         assert torch.equal(answers.logits, outputs.logits)
@@ -254,9 +246,9 @@ def test_early_exit_waits_for_an_answer_that_stands() -> None:
         model.inner.q_head.bias[0] = 0
     batch = random_batch(model.config, 60)
     table = DeviceTable(3, 16, CPU)
-    asked = Asked(batch, table.lookup(batch["puzzle_identifiers"]), np.arange(60))
+    query = Query(batch, table.lookup(batch["puzzle_identifiers"]), np.arange(60))
     reasoner = Reasoner(model)
-    whole = list(rollout(reasoner, asked, range(1, 9)))
+    whole = list(rollout(reasoner, query, range(1, 9)))
     expected = {}
     for row in range(60):
         for step in range(2, 9):
@@ -267,11 +259,11 @@ def test_early_exit_waits_for_an_answer_that_stands() -> None:
                 break
     assert len({step for step, _ in expected.values()}) >= 2, "rows end at different steps"
     for slots, cut in ((1, 60), (7, 10), (60, 60), (64, 13)):
-        questions = [asked.part(start, min(start + cut, 60)) for start in range(0, 60, cut)]
+        questions = [query[start : start + cut] for start in range(0, 60, cut)]
         found = {}
         for answers in early_exit_rollout(reasoner, questions, slots, 8):
             assert len(answers) <= slots
-            rows = zip(answers.asked.numbers, answers.steps, answers.predictions, strict=True)
+            rows = zip(answers.query.numbers, answers.steps, answers.predictions, strict=True)
             found |= {int(n): (int(step), tokens.tolist()) for n, step, tokens in rows}
         assert found == expected, (slots, cut)
 
@@ -281,20 +273,20 @@ def test_threads_give_the_numbers_of_one(rows: int) -> None:
     model = tiny_model().eval()
     batch = random_batch(model.config, rows)
     table = DeviceTable(3, 16, CPU)
-    asked = Asked(batch, table.lookup(batch["puzzle_identifiers"]), np.arange(rows))
+    query = Query(batch, table.lookup(batch["puzzle_identifiers"]), np.arange(rows))
     reasoner = Reasoner(model)
-    alone = {answers.steps[0].item(): answers for answers in rollout(reasoner, asked, (2, 4))}
+    alone = {answers.steps[0].item(): answers for answers in rollout(reasoner, query, (2, 4))}
     before = torch.get_num_threads()
     torch.set_num_threads(3)
     try:
         with row_threads(CPU, compiled=False) as threads:
-            found = list(threads.rollout(reasoner, asked, (2, 4)))
+            found = list(threads.rollout(reasoner, query, (2, 4)))
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
     for step in (2, 4):
         parts = [answers for answers in found if answers.steps[0] == step]
-        assert np.concatenate([part.asked.numbers for part in parts]).tolist() == list(range(rows))
+        assert np.concatenate([part.query.numbers for part in parts]).tolist() == list(range(rows))
         assert torch.equal(torch.cat([part.logits for part in parts]), alone[step].logits)
 
 
@@ -312,7 +304,7 @@ def test_ratings_and_sources_are_counted_in_bins() -> None:
         found = answers_of(labels[rank], labels[rank], logits[rank], np.zeros(6, np.float32)[rank])
         extras = {"ratings": ratings[rank], "sources": sources[rank]}
         breakdown = Breakdown(meta, CPU)
-        breakdown.add(replace(found, asked=replace(found.asked, extras=extras)))
+        breakdown.add(replace(found, query=replace(found.query, extras=extras)))
         breakdown.add(replace(found, last=False))
         for name, sums in breakdown.sums().items():
             totals[name] = totals[name] + sums if name in totals else sums
@@ -332,7 +324,7 @@ def test_results_are_rendered_with_the_baselines() -> None:
     for index, name in enumerate(("all_pad", "most_frequent", "copy_input")):
         results[f"baseline/{name}/exact_accuracy"] = index / 10
         results[f"baseline/{name}/accuracy"] = index / 5
-    text = render_results(results, "run", "data (test)")
-    for part in ("all PAD", "most frequent token", "copy of the input", "0.2500", "10 examples"):
+    text = Tally(VOCAB, PAD, LOSS, CPU).render(results)
+    for part in ("all PAD", "most frequent token", "copy of the input", "0.2500"):
         assert part in text
     assert best_baseline(results) == 0.2

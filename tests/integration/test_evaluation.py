@@ -9,12 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from benchmarks.tiny.data_sets import write_online
 from benchmarks.tiny.ranks import run_ranks
 from benchmarks.tiny.runs import call, train_here
 from hrm_scale.base.errors import ConfigError
 from hrm_scale.evaluate import evaluate_checkpoint
+from hrm_scale.evaluation.files import OutputFiles
+from hrm_scale.evaluation.observers import registry
+from hrm_scale.evaluation.observers.base import Observer
+from hrm_scale.evaluation.rollout import ModelOutputs
+from hrm_scale.evaluation.session import Session
 from shards.maze import cli as maze
 from tests.support.arc_sets import build_arc, write_tasks
 
@@ -89,6 +95,51 @@ def test_a_sweep_of_steps_equals_separate_evaluations(trained: Path, tmp_path: P
     assert float(table[1]["low"]) < swept["steps"][1]["exact_accuracy"] < float(table[1]["high"])
     assert (out / "steps.png").read_bytes().startswith(b"\x89PNG")
     assert json.loads((out / "results.json").read_text())["steps"] == swept["steps"]
+
+
+class Confident(Observer):
+    """Share of rows with a positive halting value after the last step."""
+
+    name = "confident"
+
+    def __init__(self) -> None:
+        self._counts = torch.zeros(2)
+
+    @classmethod
+    def make(cls, session: Session) -> Confident | None:
+        return cls() if session.config.limit else None
+
+    def add(self, outputs: ModelOutputs) -> None:
+        if outputs.last:
+            self._counts += torch.tensor([len(outputs), int((outputs.q_halt > 0).sum())])
+
+    def sums(self) -> dict[str, torch.Tensor]:
+        return {"confident": self._counts}
+
+    def result(self, sums: dict[str, torch.Tensor]) -> dict[str, float]:
+        rows, confident = sums["confident"].tolist()
+        return {"rows": rows, "share": confident / rows}
+
+    def render(self, result: dict[str, float]) -> str:
+        return f"confident {result['share']:.2f}"
+
+    def write(self, result: dict[str, float], files: OutputFiles) -> None:
+        files.csv("confident.csv", [result])
+
+
+def test_a_metric_is_one_class(
+    trained: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(registry, "OBSERVERS", (*registry.OBSERVERS, Confident))
+    found = evaluated(trained, limit=60, output_dir=str(tmp_path))["confident"]
+    assert found["rows"] == 60
+    assert f"\nconfident {found['share']:.2f}\n" in capsys.readouterr().out
+    assert json.loads((tmp_path / "results.json").read_text())["confident"] == found
+    assert (tmp_path / "confident.csv").read_text().startswith("rows,share\n60.0,")
+    assert "confident" not in evaluated(trained)
 
 
 def test_several_paths_and_failures_leave_their_files(trained: Path, tmp_path: Path) -> None:

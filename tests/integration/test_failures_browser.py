@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from benchmarks.tiny.data_sets import sudoku_meta
-from hrm_scale.evaluation.failures import FailureReport, Failures, render
+from hrm_scale.evaluation.failures import FailureReport, render
+from hrm_scale.evaluation.observers.failures import Failures
 from hrm_scale.puzzles.arc.grid import encode
 from hrm_scale.puzzles.drawing import REGIONS
 from tests.support.failure_cases import META, RIGHT, STORIES, feed, report_of, told
@@ -158,7 +159,7 @@ def test_arc_grids(page: Any, tmp_path: Path) -> None:
         Failures(meta, 1), encode(grid.T[:3]).ravel()[None], np.where(label, label, -100)[None],
         trace, np.zeros((2, 1)), np.arange(1), 12,
     )  # fmt: skip
-    show(page, tmp_path, failures.merge([failures.part()]))
+    show(page, tmp_path, failures.result([failures.sums()]))
     assert page.evaluate(MARKED, [2, "wrong"]) == [1, 31], "padding does not count"
     fills = [page.evaluate(FILL, [1, 0, column]) for column in range(4)]
     assert fills == ["rgb(0, 0, 0)", "rgb(0, 116, 217)", "rgb(255, 65, 54)", "rgb(46, 204, 64)"]
@@ -178,7 +179,7 @@ def test_a_kind_from_a_file(page: Any, tmp_path: Path, monkeypatch: pytest.Monke
         Failures(dataset.meta, 2), rows["inputs"], labels, trace, np.zeros((2, 2)), np.arange(2), 7,
         {"ratings": np.array([4, 8])},
     )  # fmt: skip
-    show(page, tmp_path, failures.merge([failures.part()]))
+    show(page, tmp_path, failures.result([failures.sums()]))
     assert page.locator("#list tbody tr").count() == 1
     assert page.locator("#list thead th").all_inner_texts()[2] == "Guesses"
     assert page.evaluate(MARKED, [2, "wrong"]) == [3]
@@ -201,7 +202,7 @@ def test_without_failures(page: Any, tmp_path: Path) -> None:
         np.ones((2, 1)), np.arange(1), 6,
     )  # fmt: skip
     file = tmp_path / "failures.html"
-    file.write_text(render(report_of(solved.part()), "c", "d"), encoding="utf-8")
+    file.write_text(render(report_of(solved.sums()), "c", "d"), encoding="utf-8")
     page.goto(file.as_uri())
     page.wait_for_selector("#trouble")
     assert page.inner_text("#trouble") == "Every puzzle was solved."

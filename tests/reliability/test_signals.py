@@ -194,7 +194,7 @@ def _at_a_slow_batch(moment: Path) -> None:
     """The second batch of the first evaluation marks the moment, and takes a while."""
     from hrm_scale.evaluation import evaluate
 
-    real: Any = evaluate.ask
+    real: Any = evaluate.make_query
     seen = 0
 
     def slow(*args: Any, **options: Any) -> Any:
@@ -205,7 +205,7 @@ def _at_a_slow_batch(moment: Path) -> None:
             time.sleep(3)
         return real(*args, **options)
 
-    evaluate.ask = slow  # type: ignore[assignment]
+    evaluate.make_query = slow  # type: ignore[assignment]
 
 
 def _at_a_slow_save(moment: Path) -> None:

@@ -10,8 +10,9 @@ import torch
 
 from benchmarks.tiny.data_sets import sudoku_meta
 from hrm_scale.data.format.meta import IGNORE_LABEL, DatasetMeta
-from hrm_scale.evaluation.failures import FailureReport, Failures, Part
-from hrm_scale.evaluation.rollout import Answers, Asked
+from hrm_scale.evaluation.failures import FailureReport, Part
+from hrm_scale.evaluation.observers.failures import Failures
+from hrm_scale.evaluation.rollout import ModelOutputs, Query
 
 META = sudoku_meta(4, "online", extra={"sources": ["easy", "<b>&hard"]})
 RIGHT = np.array([2, 3, 4, 5, 4, 5, 2, 3, 3, 2, 5, 4, 5, 4, 3, 2])
@@ -51,13 +52,13 @@ def answers_of(
     numbers: np.ndarray,
     vocab_size: int,
     extras: dict[str, np.ndarray] | None = None,
-) -> list[Answers]:
+) -> list[ModelOutputs]:
     """inputs, labels [n, S]; trace [N, n, S]; q_halt [N, n]: the answers after each of N steps."""
     data = {
         "inputs": torch.from_numpy(inputs.astype(np.int32)),
         "labels": torch.from_numpy(labels.astype(np.int32)),
     }
-    asked = Asked(data, None, numbers, extras or {})
+    query = Query(data, None, numbers, extras or {})
     found = []
     for step, (tokens, halt) in enumerate(zip(trace, q_halt, strict=True), start=1):
         logits = torch.nn.functional.one_hot(
@@ -66,7 +67,7 @@ def answers_of(
         values = torch.from_numpy(halt.astype(np.float32))
         steps = torch.full((len(inputs),), step, dtype=torch.int32)
         last = step == len(trace)
-        found.append(Answers(asked, steps, logits, values, values, last))
+        found.append(ModelOutputs(query, steps, logits, values, values, last))
     return found
 
 
@@ -93,8 +94,8 @@ def told(keep: int = 10, meta: DatasetMeta = META) -> Part:
         np.append(100 + np.arange(len(STORIES)), -1),
         meta.vocab_size,
         extras,
-    ).part()
+    ).sums()
 
 
 def report_of(part: Part, keep: int = 10, meta: DatasetMeta = META) -> FailureReport:
-    return Failures(meta, keep).merge([part])
+    return Failures(meta, keep).result([part])

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 from hrm_scale.base.statistics import wilson
-from hrm_scale.evaluation.breakdown import Breakdown
 from hrm_scale.evaluation.failures.charts import bars, board_heat, heat, rate_bar
 from hrm_scale.evaluation.failures.facts import KINDS
 from hrm_scale.evaluation.failures.records import FailureReport
+from hrm_scale.evaluation.observers.breakdown import Breakdown
 
 _BARS = 20
 _LEVELS = 8

@@ -11,21 +11,27 @@ from torch import Tensor
 
 from hrm_scale.base.statistics import exact_row
 from hrm_scale.data.format.meta import DatasetMeta
-from hrm_scale.evaluation.rollout import Asked
+from hrm_scale.evaluation.files import OutputFiles
+from hrm_scale.evaluation.observers.base import Metric
+from hrm_scale.evaluation.plots import plot_scaling
+from hrm_scale.evaluation.rollout import Query
 from hrm_scale.evaluation.scaling.selection import METHODS, right_by_method, same_answers
+from hrm_scale.evaluation.scaling.table import render_scaling
 from hrm_scale.evaluation.scaling.trajectories import Variety, follow
 from hrm_scale.models.flops import head_flops, reasoning_flops
 from hrm_scale.models.inference import Reasoner
 from hrm_scale.models.losses import IGNORE_LABEL
 
 
-class Scaling:
+class Scaling(Metric):
     """Counts puzzles solved after each number of `steps`, with the first of each number of
     `trajectories`, by each way to choose an answer.
 
     The counts do not depend on batches and ranks (but for rounding inside the model, which may
     depend on the shape of a batch). No more than `rows_at_once` rows are computed at a time.
     """
+
+    name = "scaling"
 
     def __init__(
         self,
@@ -48,18 +54,17 @@ class Scaling:
         shape = (len(self.steps), len(self.trajectories), len(METHODS))
         self._right = np.zeros(shape, np.int64)
 
-    def run(self, asked: Asked) -> None:
+    def run(self, query: Query) -> None:
         """Reason about the puzzles, and count them; rows without a label count nowhere."""
         each = max(1, self._most_rows // self.trajectories[-1])
-        self._device = asked.data["inputs"].device
-        labelled = (asked.data["labels"] != IGNORE_LABEL).any(dim=1)
-        for start in range(0, len(asked), each):
+        self._device = query.data["inputs"].device
+        labelled = (query.data["labels"] != IGNORE_LABEL).any(dim=1)
+        for start in range(0, len(query), each):
             part = slice(start, start + each)
             if labelled[part].any():
-                self._run(asked, part)
+                self._run(query, part)
 
     def sums(self) -> dict[str, Tensor]:
-        """The raw sums, for adding over ranks."""
         sums = {
             "scaling_puzzles": torch.tensor(self._puzzles),
             "scaling_right": torch.from_numpy(self._right),
@@ -87,12 +92,19 @@ class Scaling:
                 ]
         return rows
 
-    def _run(self, asked: Asked, part: slice) -> None:
-        inputs = asked.data["inputs"][part]
-        vectors = None if asked.vectors is None else asked.vectors[part]
+    def render(self, result: list[dict[str, Any]]) -> str:
+        return render_scaling(result)
+
+    def write(self, result: list[dict[str, Any]], files: OutputFiles) -> None:
+        files.csv("scaling.csv", result)
+        files.plot("scaling.png", plot_scaling, result)
+
+    def _run(self, query: Query, part: slice) -> None:
+        inputs = query.data["inputs"][part]
+        vectors = None if query.vectors is None else query.vectors[part]
         embedding = self._reasoner.embed(inputs, vectors)
         most = self.trajectories[-1]
-        keys = torch.from_numpy(self._variety.keys(asked.numbers[part], most)).to(inputs.device)
+        keys = torch.from_numpy(self._variety.keys(query.numbers[part], most)).to(inputs.device)
         puzzle, trajectory = torch.meshgrid(
             *(torch.arange(size, device=inputs.device) for size in keys.shape), indexing="ij"
         )
@@ -113,7 +125,7 @@ class Scaling:
             for number, (answer, q_halt) in enumerate(path):
                 answers[number].append(answer)
                 halting[number].append(q_halt)
-        labels = asked.data["labels"][part].cpu().numpy()
+        labels = query.data["labels"][part].cpu().numpy()
         scored = (labels != IGNORE_LABEL).any(axis=1)
         self._puzzles += int(scored.sum())
         questions = inputs.cpu().numpy().astype(np.uint8)[scored]

@@ -41,9 +41,9 @@ def follow(
     keys: Tensor,
     plain: Tensor,
     variety: Variety,
-    at: Collection[int],
+    report_steps: Collection[int],
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Answers uint8 [n, S] and values of halting fp32 [n] after each number of ACT steps in `at`.
+    """Answers uint8 [n, S] and values of halting fp32 [n] after each number of `report_steps`.
 
     embedding [n, T, D], keys int64 [n]; rows of `plain` (bool [n]) are trajectory 0.
     """
@@ -51,11 +51,11 @@ def follow(
     z = reasoner.start(len(embedding), embedding.device)
     if variety.random_start:
         z = _where(others, reasoner.random_start(keys), z)
-    for step in range(1, max(at) + 1):
+    for step in range(1, max(report_steps) + 1):
         if variety.noise:
             z = _where(others, reasoner.with_noise(z, keys, step, variety.noise), z)
         z = reasoner.step(z, embedding)
-        if step in at:
+        if step in report_steps:
             yield reasoner.logits(z).argmax(-1).to(torch.uint8), reasoner.q_values(z)[0]
 
 

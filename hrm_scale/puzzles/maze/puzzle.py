@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import ClassVar
 
@@ -60,7 +60,10 @@ class Maze(Puzzle):
     tokens = _TOKENS
     answers_only = frozenset({PATH})
     rating = "moves"
-    measured = ("paths", "shortest")
+    measured: ClassVar[Mapping[str, str]] = {
+        "paths": "a path from start to goal",
+        "shortest": "a valid shortest path",
+    }
     # Mazes of 30x30 take 109 moves and more.
     rating_edges = (0, 50, 100, 110, 120, 130)
     notes: ClassVar[dict[str, str]] = {

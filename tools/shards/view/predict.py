@@ -13,7 +13,7 @@ from hrm_scale.base.errors import ConfigError
 from hrm_scale.data.format.meta import IGNORE_LABEL, DatasetMeta
 from hrm_scale.data.read.dataset import Dataset
 from hrm_scale.evaluation.restore import Restored, restore
-from hrm_scale.evaluation.rollout import Asked, rollout
+from hrm_scale.evaluation.rollout import Query, rollout
 from hrm_scale.models.act import wants_to_halt
 
 _BATCH = 32
@@ -66,10 +66,10 @@ class Predictor:
         }
         data = {name: torch.from_numpy(c.astype(np.int32)) for name, c in columns.items()}
         vectors = restored.table.lookup(data["puzzle_identifiers"]) if restored.table else None
-        asked = Asked(data, vectors, np.arange(len(inputs)))
+        query = Query(data, vectors, np.arange(len(inputs)))
         config = restored.model.config
         answers: list[dict[str, Any]] = [{"halt": 0, "steps": []} for _ in inputs]
-        steps = rollout(restored.reasoner, asked, range(1, config.halt_max_steps + 1))
+        steps = rollout(restored.reasoner, query, range(1, config.halt_max_steps + 1))
         for number, said in enumerate(steps, start=1):
             tokens = said.logits.argmax(-1).numpy().astype(np.uint8)
             sure = said.q_halt.sigmoid().tolist()

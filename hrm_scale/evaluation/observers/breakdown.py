@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -10,15 +10,23 @@ from torch import Tensor
 
 from hrm_scale.base.statistics import exact_row
 from hrm_scale.data.format.meta import DatasetMeta
-from hrm_scale.evaluation.rollout import Answers
+from hrm_scale.evaluation.observers.base import Observer
+from hrm_scale.evaluation.report import rates_table
+from hrm_scale.evaluation.rollout import ModelOutputs
+
+if TYPE_CHECKING:
+    from hrm_scale.evaluation.session import Session
 
 _SOURCES = 256  # a source is a uint8
 COLUMNS = ("ratings", "sources")
-"""The columns of the data that are looked at, where there are any."""
 
 
-class Breakdown:
+class Breakdown(Observer):
     """Rows and solved rows of each bin of ratings, and of each source."""
+
+    name = "breakdown"
+    print_order = 2
+    columns = COLUMNS
 
     def __init__(self, meta: DatasetMeta, device: torch.device) -> None:
         self._edges = meta.puzzle.rating_edges
@@ -29,12 +37,15 @@ class Breakdown:
             "sources": np.zeros((_SOURCES, 2), np.int64),
         }
 
-    def add(self, answers: Answers) -> None:
-        """Count the rows of which these are the last answers."""
-        extras = answers.asked.extras
-        if not answers.last or not extras:
+    @classmethod
+    def make(cls, session: Session) -> Self:
+        return cls(session.meta, session.device)
+
+    def add(self, outputs: ModelOutputs) -> None:
+        extras = outputs.query.extras
+        if not outputs.last or not extras:
             return
-        scored, solved = answers.scored.cpu().numpy(), answers.solved.cpu().numpy()
+        scored, solved = outputs.scored.cpu().numpy(), outputs.solved.cpu().numpy()
         if "ratings" in extras and self._edges:
             bins = np.searchsorted(self._edges, extras["ratings"], side="right") - 1
             self._count("ratings", bins.clip(0), scored, solved)
@@ -47,7 +58,6 @@ class Breakdown:
         np.add.at(table[:, 1], where[scored & solved], 1)
 
     def sums(self) -> dict[str, Tensor]:
-        """The raw sums, for adding over ranks."""
         return {
             name: torch.from_numpy(table).double().to(self._device)
             for name, table in self._sums.items()
@@ -74,3 +84,6 @@ class Breakdown:
             if len(rows) > 1:
                 tables[table] = rows
         return tables
+
+    def render(self, result: dict[str, list[dict[str, Any]]]) -> str:
+        return "\n\n".join(rates_table(name[:-1], rows) for name, rows in result.items())

@@ -1,8 +1,8 @@
-"""Collecting ARC votes while a model answers: which rows it is asked, and who counts them."""
+"""The rows of ARC tasks that an evaluation computes, and who computes which."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -11,8 +11,6 @@ from hrm_scale.data import EvalBatch
 from hrm_scale.data.format.meta import DatasetMeta
 from hrm_scale.data.read.batch import make_batch
 from hrm_scale.evaluation.arc.rows import ArcRows
-from hrm_scale.evaluation.arc.votes import ArcVotes, Parts
-from hrm_scale.evaluation.rollout import Answers
 
 
 def chosen_rows(rows: ArcRows, limit: int | None, seed: int) -> np.ndarray | None:
@@ -49,27 +47,3 @@ def arc_questions(
             )
         batch = make_batch(inputs, labels, identifiers, meta, index < 0)
         yield EvalBatch(batch, min(len(at) * ranks, total), index)
-
-
-class Ballot:
-    """Hands the last answers of rows to `ArcVotes`."""
-
-    def __init__(
-        self,
-        rows: ArcRows,
-        chosen: np.ndarray | None,
-        counts: Sequence[int] | None,
-        random_seed: int,
-    ) -> None:
-        self.votes = ArcVotes(rows, chosen, counts=counts, random_seed=random_seed)
-
-    def add(self, answers: Answers) -> None:
-        """Count the votes of rows of which these are the last answers."""
-        if answers.last:
-            tokens = answers.predictions.cpu().numpy().astype(np.uint8)
-            q = answers.q_halt.double().sigmoid().cpu().numpy()
-            self.votes.add(answers.asked.numbers, tokens, q)
-
-    def parts(self) -> Parts:
-        """What this process has collected."""
-        return self.votes.parts()

@@ -3,32 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
 
 from hrm_scale.base.counter import SUBSET, fold_array, make_key
 from hrm_scale.data.format.meta import DatasetMeta
-from hrm_scale.evaluation.breakdown import Breakdown
 from hrm_scale.evaluation.failures.facts import KINDS, Facts, facts_of
+from hrm_scale.evaluation.failures.page import render
 from hrm_scale.evaluation.failures.records import FailedPuzzle, FailureReport, Part
-from hrm_scale.evaluation.rollout import Answers
+from hrm_scale.evaluation.files import OutputFiles
+from hrm_scale.evaluation.observers.base import Observer
+from hrm_scale.evaluation.observers.breakdown import COLUMNS, Breakdown
+from hrm_scale.evaluation.rollout import ModelOutputs
 from hrm_scale.models.losses import IGNORE_LABEL
+
+if TYPE_CHECKING:
+    from hrm_scale.evaluation.session import Session
 
 # Failing puzzles are kept in the order of a hash of their row number: a fair spread over the split
 # that depends neither on batches nor on processes.
 _KEPT = make_key(SUBSET, 0, 1)
 
 
-class Failures:
+class Failures(Observer):
     """Watches the answers after every ACT step of every batch.
 
     Held are the answers to the present batch, sums over all rows, and `keep` failing puzzles: those
     whose row number has the smallest hash. The result is the same for any batches and processes.
     """
 
-    def __init__(self, meta: DatasetMeta, keep: int) -> None:
+    name = "failures"
+    gathers = True
+    every_step = True
+    columns = COLUMNS
+
+    def __init__(self, meta: DatasetMeta, keep: int, source: str = "", data: str = "") -> None:
         self._meta, self._most = meta, keep
+        self._source, self._data = source, data
         self._board = meta.puzzle
         self._edges = meta.puzzle.rating_edges
         self._breakdown = Breakdown(meta, torch.device("cpu"))
@@ -37,41 +50,46 @@ class Failures:
         self._sums: dict[str, np.ndarray] = {}
         self._kept: list[tuple[int, FailedPuzzle]] = []
 
-    def add(self, answers: Answers) -> None:
+    @classmethod
+    def make(cls, session: Session) -> Self | None:
+        keep, source = session.config.failures, session.restored.source
+        return cls(session.meta, keep, source, session.data_name) if keep else None
+
+    def add(self, outputs: ModelOutputs) -> None:
         """Take the answers after the next ACT step; rows without a label are left out.
 
         ValueError when a step was left out, or a batch has more or fewer steps than another.
         """
         step = len(self._answers) + 1
-        if (answers.steps != step).any():
+        if (outputs.steps != step).any():
             raise ValueError(f"expected the answers after step {step} of all rows")
-        self._answers.append(answers.predictions.to(torch.uint8).cpu().numpy())
-        self._q_halt.append(answers.q_halt.float().cpu().numpy())
-        if not answers.last:
+        self._answers.append(outputs.predictions.to(torch.uint8).cpu().numpy())
+        self._q_halt.append(outputs.q_halt.float().cpu().numpy())
+        if not outputs.last:
             return
         if self._sums and len(self._sums["right"]) != step:
             raise ValueError(f"a batch of {step} steps after one of {len(self._sums['right'])}")
-        self._breakdown.add(answers)
-        self._finish(answers)
+        self._breakdown.add(outputs)
+        self._count_rows(outputs)
         self._answers, self._q_halt = [], []
 
-    def _finish(self, answers: Answers) -> None:
-        scored = answers.scored.cpu().numpy()
+    def _count_rows(self, outputs: ModelOutputs) -> None:
+        scored = outputs.scored.cpu().numpy()
         if not scored.any():
             return
-        data = {name: value.cpu().numpy()[scored] for name, value in answers.asked.data.items()}
+        data = {name: value.cpu().numpy()[scored] for name, value in outputs.query.data.items()}
         labelled = data["labels"] != IGNORE_LABEL
         labels = np.where(labelled, data["labels"], 0).astype(np.uint8)
         questions = data["inputs"].astype(np.uint8)
         trace = np.stack(self._answers)[:, scored]
         q_halt = np.stack(self._q_halt)[:, scored]
-        extras = {name: values[scored] for name, values in answers.asked.extras.items()}
+        extras = {name: values[scored] for name, values in outputs.query.extras.items()}
         facts = facts_of(
             self._board, self._meta.vocab_size, questions, labels, labelled, trace, q_halt
         )
         missed = labelled & (trace[-1] != labels)
         _add(self._sums, self._counts(facts, missed, labelled, extras.get("ratings")))
-        keys = fold_array(_KEPT, answers.asked.numbers[scored])
+        keys = fold_array(_KEPT, outputs.query.numbers[scored])
         failed = np.flatnonzero(facts.wrong > 0)
         if len(self._kept) == self._most:
             failed = failed[keys[failed] < self._kept[-1][0]]
@@ -79,7 +97,7 @@ class Failures:
         ratings, sources = extras.get("ratings"), extras.get("sources")
         for at in failed[np.argsort(keys[failed])][: self._most].tolist():
             puzzle = FailedPuzzle(
-                row=int(answers.asked.numbers[scored][at]),
+                row=int(outputs.query.numbers[scored][at]),
                 question=questions[at].copy(),
                 label=labels[at].copy(),
                 labelled=labelled[at].copy(),
@@ -117,22 +135,27 @@ class Failures:
             "labelled_at": labelled.sum(0),
         }
 
-    def part(self) -> Part:
-        """What was seen so far, to be sent to where the parts are merged."""
+    def sums(self) -> Part:
         if not self._sums:
             return Part({}, [])
         found = {name: value.long().numpy() for name, value in self._breakdown.sums().items()}
         return Part({**self._sums, **found}, self._kept)
 
-    def merge(self, parts: Iterable[Part]) -> FailureReport:
+    def result(self, sums: Iterable[Part]) -> FailureReport:
         """The report of all parts together, in whatever order they come."""
-        sums: dict[str, np.ndarray] = {}
+        totals: dict[str, np.ndarray] = {}
         kept: list[tuple[int, FailedPuzzle]] = []
-        for part in parts:
-            _add(sums, part.sums)
+        for part in sums:
+            _add(totals, part.sums)
             kept = _first([*kept, *part.kept], self._most)
         puzzles = sorted((puzzle for _, puzzle in kept), key=lambda puzzle: puzzle.row)
-        return FailureReport(self._meta, sums, puzzles)
+        return FailureReport(self._meta, totals, puzzles)
+
+    def document(self, result: FailureReport) -> dict[str, Any]:
+        return {}
+
+    def write(self, result: FailureReport, files: OutputFiles) -> None:
+        files.text("failures.html", render(result, self._source, self._data))
 
 
 def _add(sums: dict[str, np.ndarray], more: dict[str, np.ndarray]) -> None:
