@@ -148,7 +148,7 @@ class Session:
 
 
 def _restore(config: EvaluateConfig, session: Session) -> Restored:
-    steps: Sequence[int] | None = session.report_steps
+    steps = session.report_steps
     return restore(
         Path(config.checkpoint),
         device=session.device,

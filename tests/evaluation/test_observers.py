@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,14 @@ import torch
 from benchmarks.tiny.data_sets import write_online
 from benchmarks.tiny.models import tiny_model
 from hrm_scale.data import open_dataset
+from hrm_scale.evaluation.arc.task_votes import Candidate, TaskVotes, rank
 from hrm_scale.evaluation.evaluate import collect, evaluate
+from hrm_scale.evaluation.files import OutputFiles
 from hrm_scale.evaluation.observers.base import Metric
 from hrm_scale.evaluation.observers.measures import Measures
 from hrm_scale.evaluation.observers.step_counts import StepCounts
 from hrm_scale.evaluation.observers.tally import Tally
+from hrm_scale.evaluation.observers.votes import Votes
 from hrm_scale.optim.puzzle_table import DeviceTable
 from hrm_scale.puzzles.maze.puzzle import Maze
 
@@ -68,8 +72,8 @@ def test_all_observers_see_one_pass_of_every_process(tmp_path: Path) -> None:
     model, table = tiny_model(), DeviceTable(1, 16, CPU)
     tally = Tally(model.config.vocab_size, dataset.meta.pad_id, "softmax_cross_entropy", CPU)
     steps = StepCounts([1, 4], CPU)
-    for rank in range(2):
-        questions = dataset.eval_batches("test", 16, rank=rank, ranks=2)
+    for number in range(2):
+        questions = dataset.eval_batches("test", 16, rank=number, ranks=2)
         what = (model, table, questions, [tally, steps])
         assert evaluate(*what, TwoProcesses(), report_steps=[1, 4])
     assert tally.result(tally.sums())["count"] == 50
@@ -91,3 +95,15 @@ def test_properties_of_any_puzzle_are_counted_and_named(labels: dict[str, str]) 
     assert [result[name]["rate"] for name in labels] == [0.25, 0.5][: len(labels)]
     table = measures.render(result).splitlines()
     assert [line.split("  ")[0] for line in table[1:]] == list(labels.values())[::-1]
+
+
+def test_tasks_without_published_answers_have_no_curve() -> None:
+    """The votes still make a submission."""
+    session: Any = SimpleNamespace(config=SimpleNamespace(aggregated_voting=False))
+    pair = rank([Candidate(b"12/34", 2, 1.5, 0)], None)
+    votes = Votes(session, None, counts=(1, 2))  # type: ignore[arg-type]
+    report = votes.finish([TaskVotes("task", (pair,))], OutputFiles(None))
+    document = votes.document(report)
+    assert document["arc"]["unknown"] == ("task",)
+    assert "augmentations" not in document
+    assert "task" in votes.render(report)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -47,8 +48,7 @@ class Breakdown(Observer):
             return
         scored, solved = outputs.scored.cpu().numpy(), outputs.solved.cpu().numpy()
         if "ratings" in extras and self._edges:
-            bins = np.searchsorted(self._edges, extras["ratings"], side="right") - 1
-            self._count("ratings", bins.clip(0), scored, solved)
+            self._count("ratings", rating_bins(self._edges, extras["ratings"]), scored, solved)
         if "sources" in extras:
             self._count("sources", extras["sources"].astype(np.int64), scored, solved)
 
@@ -87,3 +87,8 @@ class Breakdown(Observer):
 
     def render(self, result: dict[str, list[dict[str, Any]]]) -> str:
         return "\n\n".join(rates_table(name[:-1], rows) for name, rows in result.items())
+
+
+def rating_bins(edges: Sequence[int], ratings: np.ndarray) -> np.ndarray:
+    """The bin of each rating, int64 [n]; edges are the lower ends."""
+    return (np.searchsorted(edges, ratings, side="right") - 1).clip(0)

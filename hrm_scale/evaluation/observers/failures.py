@@ -15,7 +15,7 @@ from hrm_scale.evaluation.failures.page import render
 from hrm_scale.evaluation.failures.records import FailedPuzzle, FailureReport, Part
 from hrm_scale.evaluation.files import OutputFiles
 from hrm_scale.evaluation.observers.base import Observer
-from hrm_scale.evaluation.observers.breakdown import COLUMNS, Breakdown
+from hrm_scale.evaluation.observers.breakdown import COLUMNS, Breakdown, rating_bins
 from hrm_scale.evaluation.rollout import ModelOutputs
 from hrm_scale.models.losses import IGNORE_LABEL
 
@@ -120,7 +120,7 @@ class Failures(Observer):
         """The sums of rows that are finished; missed, labelled bool [n, S]."""
         bins = np.full(len(missed), len(self._edges))
         if ratings is not None and self._edges:
-            bins = (np.searchsorted(self._edges, ratings, side="right") - 1).clip(0)
+            bins = rating_bins(self._edges, ratings)
         wrong = np.zeros((len(self._edges) + 1, missed.shape[1] + 1), np.int64)
         np.add.at(wrong, (bins, facts.wrong), 1)
         failed = facts.wrong > 0
