@@ -167,7 +167,7 @@ def test_the_hub_folder_carries_its_results(run: Path, data: Path, tmp_path: Pat
 def test_mistakes_are_one_line(published: Path, run: Path, tmp_path: Path) -> None:
     output = ["--to", "hrm_scale", "--output", tmp_path / "out"]
     cases = [
-        ([published, *output, "--seq-len", 0], EXIT_CONFIG, "too small"),
+        ([published, *output, "--seq-len", 0], EXIT_CONFIG, "whole number"),
         ([published, *output, "--sqe-len", 3], EXIT_CONFIG, "Did you mean '--seq-len'"),
         ([published, *output, "--seq-len", 16, "arch.heads=2"], EXIT_CONFIG, "arch.num_heads"),
         ([published.parent, *output], EXIT_CONFIG, "step_6"),

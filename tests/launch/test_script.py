@@ -131,7 +131,7 @@ def test_help_lists_every_command_and_needs_no_environment(machine: Machine) -> 
         (
             ["env"],
             {"HRM_SCALE_EXTRAS": "tset"},
-            "choose from cuda, fast, export, plot, s3, servers, test, dev",
+            "choose from cuda, fast, export, plot, s3, web, servers, test, dev",
         ),
     ],
 )

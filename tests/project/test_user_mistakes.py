@@ -380,7 +380,7 @@ def test_every_entry_point_is_in_the_table() -> None:
         ("tools.run", ("plot", "MADE/run", "--smoth", "2"), "--smooth"),
         ("tools.checkpoint", ("info", "MADE/run", "--nope"), "tools.checkpoint info --help"),
         ("hrm_scale.play", ("checkpoint=MADE/run", "port=99999"), "from 0 to 65535"),
-        ("shards.arc", ("--dataset-dirs", "MADE/rand.gz"), "neither a folder nor a tar archive"),
+        ("shards.arc", ("--dataset-dirs", "MADE/rand.gz"), "neither a folder nor an archive"),
         ("hrm_scale.predict", ("checkpoint=MADE/run", "file=MADE/rand.gz"), "nor gzip"),
     ],
 )
