@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from benchmarks.tiny.data_sets import write_online
 from hrm_scale.base.errors import ConfigError, EnvironmentProblem
+from hrm_scale.base.plugins import PUZZLE_FILES, take_plugins
 from tools.slurm import cli as slurm
 from tools.slurm.script import BatchJob, batch_script
 
@@ -383,3 +384,15 @@ def test_missing_data_and_memory_that_was_not_planned_are_warned_of(
     for line, says in zip(lines, warns, strict=True):
         assert line.startswith("warning: ")
         assert says in line
+
+
+def test_the_job_knows_the_kinds_of_puzzles_of_its_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my puzzle.py").write_text("")
+    monkeypatch.setenv(PUZZLE_FILES, "")
+    words = take_plugins([*RUN, "--puzzle", "my puzzle.py", "--output", "j"])
+    assert slurm.main(words) == 0
+    (written,) = [line for line in Path("j").read_text().splitlines() if "--puzzle" in line]
+    assert shlex.split(written.rstrip("\\")) == [f"--puzzle={tmp_path / 'my puzzle.py'}"]

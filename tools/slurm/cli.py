@@ -20,6 +20,7 @@ from hrm_scale.base.batch_shape import BatchShape
 from hrm_scale.base.command_line import Parser, natural, positive
 from hrm_scale.base.errors import ConfigError, EnvironmentProblem, HrmError
 from hrm_scale.base.output import cannot_write, check_file, make_folder
+from hrm_scale.base.plugins import plugin_files
 from hrm_scale.base.untrusted import printable
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def main(arguments: list[str]) -> int:
         folder=here,
         python=Path(sys.executable),
         environment=Path(sys.prefix) if sys.prefix != sys.base_prefix else None,
-        settings=tuple(options.settings),
+        settings=(*(f"--puzzle={file}" for file in plugin_files()), *options.settings),
     )
     text = batch_script(job)
     make_folder(logs, "--logs")
