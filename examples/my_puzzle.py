@@ -4,7 +4,7 @@ Every row, column and coloured region holds exactly one queen, and no two queens
 `--puzzle examples/my_puzzle.py` every program knows it; `docs/your-own-puzzle.md` shows them all:
 
     python -m shards.generate queens --puzzle examples/my_puzzle.py --size 6 --output-dir queens
-    python -m hrm_scale.train --puzzle examples/my_puzzle.py data_path=queens
+    python -m hrm_scale.train --puzzle examples/my_puzzle.py experiment=demo data_path=queens
 """
 
 from functools import cached_property

@@ -59,6 +59,6 @@ class BatchShape:
         return self.micro_batch_size // self.world_size
 
     def slots(self, micro: int, rank: int) -> tuple[int, int]:
-        """Slots [start, stop) of the global batch that a rank owns in a micro-batch."""
+        """Slots [start, stop) of the global batch that belong to one rank and micro-batch."""
         start = micro * self.micro_batch_size + rank * self.rows
         return start, start + self.rows

@@ -112,7 +112,7 @@ def test_a_maze_has_a_line_through_its_path(page: Any) -> None:
     assert "M10" in steps
     ends = page.locator(".board circle")
     assert [ends.nth(n).get_attribute("cx") for n in (0, 1)] == ["10", "90"]
-    assert page.evaluate(GLYPHS) == ["S", "G"], "walls are told by their colour"
+    assert page.evaluate(GLYPHS) == ["S", "G"], "walls show no glyph"
     assert page.get_attribute(".board .path", "d").count("h20") == 2
     assert page.get_attribute(".board .path", "d").count("v20") == 3
     assert page.evaluate(AT, "ring:not(.inner)") == [13]
